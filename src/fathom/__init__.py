@@ -1,0 +1,71 @@
+"""Fathom trains deep convolutional networks on your images and shows you why they train.
+
+    import fathom
+
+    recipe = fathom.recipe("default", "digits", epochs=5)
+    for report in fathom.train(recipe):
+        print(report)
+
+Importing this package imports nothing heavy: PyTorch comes with the first name that needs it.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+from fathom.version import __version__
+
+if TYPE_CHECKING:
+    from fathom.classifier import Classifier, load
+    from fathom.errors import UserError
+    from fathom.models.base import ImageClassifier
+    from fathom.models.cards import ModelCard
+    from fathom.models.registry import create_model, list_models, model_card
+    from fathom.recipes.registry import recipe
+    from fathom.report import write_report
+    from fathom.training.recipe import Recipe
+    from fathom.training.trainer import resume, train
+
+_HOMES = {
+    "Classifier": "classifier",
+    "ImageClassifier": "models.base",
+    "ModelCard": "models.cards",
+    "Recipe": "training.recipe",
+    "UserError": "errors",
+    "create_model": "models.registry",
+    "list_models": "models.registry",
+    "load": "classifier",
+    "model_card": "models.registry",
+    "recipe": "recipes.registry",
+    "resume": "training.trainer",
+    "train": "training.trainer",
+    "write_report": "report",
+}
+
+__all__ = [
+    "Classifier",
+    "ImageClassifier",
+    "ModelCard",
+    "Recipe",
+    "UserError",
+    "__version__",
+    "create_model",
+    "list_models",
+    "load",
+    "model_card",
+    "recipe",
+    "resume",
+    "train",
+    "write_report",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module 'fathom' has no attribute {name!r}")
+    value = getattr(import_module(f"fathom.{_HOMES[name]}"), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -1,0 +1,264 @@
+"""A catalog: which images there are, of which classes, in which splits. Nothing is decoded here."""
+
+from __future__ import annotations
+
+import csv
+import random
+import tarfile
+import zipfile
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from fathom.data.builtin import BUILTIN, load_builtin
+from fathom.data.decode import BadImageError, Header
+from fathom.data.layout import Classes, arrange, role_of
+from fathom.data.settings import DataSettings
+from fathom.data.sources import FileSource, Folder, Source, Tar, Zip
+from fathom.errors import UserError, unknown
+from fathom.runtime import derive_seed
+
+_ROLES = ("train", "val", "test")
+
+
+@dataclass(frozen=True)
+class ImageList:
+    """The images of one split: keys into a source, and the class index of each."""
+
+    source: Source
+    keys: tuple[str, ...]
+    targets: tuple[int, ...]
+
+    def __len__(self) -> int:
+        return len(self.keys)
+
+    def take(self, indices: Sequence[int]) -> ImageList:
+        """The images at these positions, in this order."""
+        return ImageList(
+            self.source,
+            tuple(self.keys[i] for i in indices),
+            tuple(self.targets[i] for i in indices),
+        )
+
+
+@dataclass(frozen=True)
+class Summary:
+    """What a recipe needs to know of the data before it is decoded.
+
+    width, height: the median upright size of a seeded sample of training images, in pixels;
+    channels: 1 if all of the sample is gray, else 3; flip_safe: None where nobody has said whether
+    a mirrored image keeps its class.
+    """
+
+    num_train: int
+    num_classes: int
+    width: int
+    height: int
+    channels: int
+    flip_safe: bool | None
+
+
+@dataclass(frozen=True)
+class Catalog:
+    """Classes, and the images of each split: train with val or test, or "all" without a split."""
+
+    name: str
+    class_names: tuple[str, ...]
+    splits: Mapping[str, ImageList]
+    notes: tuple[str, ...] = ()
+    flip_safe: bool | None = None
+
+    def summary(self) -> Summary:
+        """Look at the headers of up to 256 images. Raises UserError when none is readable."""
+        images = self.splits.get("train") or self.splits["all"]
+        sample = random.Random(derive_seed("summary")).sample(
+            range(len(images)), min(256, len(images))
+        )
+        headers = [h for i in sample if (h := _header(images, i)) is not None]
+        if not headers:
+            raise UserError(
+                f"none of {len(sample)} sampled files of {self.name} is a readable image; "
+                f"the first is {images.keys[sample[0]]!r}"
+            )
+        middle = len(headers) // 2
+        return Summary(
+            num_train=len(images),
+            num_classes=len(self.class_names),
+            width=sorted(h.width for h in headers)[middle],
+            height=sorted(h.height for h in headers)[middle],
+            channels=max(h.channels for h in headers),
+            flip_safe=self.flip_safe,
+        )
+
+
+def _header(images: ImageList, index: int) -> Header | None:
+    try:
+        return images.source.header(images.keys[index])
+    except BadImageError:
+        return None
+
+
+def open_catalog(settings: DataSettings) -> Catalog:
+    """Find the images that the settings name. Raises UserError for data that cannot be used."""
+    apart = {r: p for r in _ROLES if (p := getattr(settings, r)) is not None}
+    if apart:
+        catalog = _open_apart(settings, apart)
+    elif settings.source is None:
+        raise UserError("no data: give a built-in name, a folder, an archive or a CSV manifest")
+    elif settings.source in BUILTIN:
+        built = load_builtin(settings.source, settings.data_dir)
+        lists = {
+            role: ImageList(source, tuple(map(str, range(len(targets)))), targets)
+            for role, (source, targets) in built.splits.items()
+        }
+        catalog = Catalog(
+            settings.source, built.class_names, lists, flip_safe=BUILTIN[settings.source].flip_safe
+        )
+    else:
+        catalog = _open_path(settings.source, settings)
+    _check(catalog)
+    return catalog
+
+
+def _open_apart(settings: DataSettings, apart: Mapping[str, str]) -> Catalog:
+    """Splits given one by one, with --train-data and --val-data or --test-data."""
+    if "train" not in apart or len(apart) == 1:
+        given = ", ".join(f"--{role}-data" for role in apart)
+        raise UserError(
+            f"only {given} is given; data given apart need --train-data and one of --val-data and "
+            "--test-data"
+        )
+    if settings.source is not None:
+        raise UserError(
+            f"both DATA ({settings.source}) and --train-data ({apart['train']}) are given; use one"
+        )
+    parts = {role: _open_path(path, settings) for role, path in apart.items()}
+    for role, part in parts.items():
+        if set(part.splits) != {"all"}:
+            raise UserError(
+                f"{apart[role]} has splits of its own; give it alone, as DATA, or name the folder "
+                f"that holds only the {role} classes"
+            )
+    names = parts["train"].class_names
+    for role, part in parts.items():
+        _same_classes(names, part.class_names, role, apart[role])
+    return replace(
+        parts["train"],
+        splits={role: part.splits["all"] for role, part in parts.items()},
+        notes=tuple(note for part in parts.values() for note in part.notes),
+    )
+
+
+def _same_classes(
+    train: Sequence[str], other: Sequence[str], role: str, where: str = "the data"
+) -> None:
+    extra, missing = sorted(set(other) - set(train)), sorted(set(train) - set(other))
+    if not extra and not missing:
+        return
+    parts = []
+    if extra:
+        parts.append(f"{role} has {_some(extra)}, which training lacks")
+    if missing:
+        parts.append(f"{role} lacks {_some(missing)}")
+    raise UserError(
+        f"the classes of {where} differ between the splits: {'; '.join(parts)}. Every split needs "
+        "images of every class, under the same folder names"
+    )
+
+
+def _some(names: Sequence[str], most: int = 8) -> str:
+    shown = ", ".join(repr(n) for n in names[:most])
+    return shown + (f" and {len(names) - most} more" if len(names) > most else "")
+
+
+def _open_path(text: str, settings: DataSettings) -> Catalog:
+    path = Path(text).expanduser()
+    if not path.exists():
+        if "/" in text or "." in text:
+            raise UserError(f"no such file or folder: {text}")
+        advice = "A path to a folder, an archive or a CSV manifest works too."
+        raise unknown("data", text, BUILTIN, advice)
+    name = path.resolve().name.split(".")[0] or "data"
+    if path.is_dir():
+        return _from_files(Folder(path), text, name)
+    if path.suffix.lower() in (".csv", ".tsv"):
+        return _from_manifest(path, name)
+    if zipfile.is_zipfile(path):
+        return _from_files(Zip(path), text, name)
+    if tarfile.is_tarfile(path):
+        return _from_files(Tar(path), text, name)
+    raise UserError(f"{text} is neither a folder, a zip or tar archive, nor a .csv manifest")
+
+
+def _from_files(source: FileSource, where: str, name: str) -> Catalog:
+    layout = arrange(source.listing(), where)
+    reference: Classes = layout.splits.get("train") or layout.splits["all"]
+    names = tuple(reference)
+    for role, classes in layout.splits.items():
+        _same_classes(names, tuple(classes), role, where)
+    index = {n: i for i, n in enumerate(names)}
+    splits = {}
+    for role, classes in layout.splits.items():
+        pairs = [(path, index[n]) for n, paths in classes.items() for path in paths]
+        splits[role] = ImageList(source, tuple(p for p, _ in pairs), tuple(t for _, t in pairs))
+    return Catalog(name, names, splits, layout.notes)
+
+
+def _from_manifest(path: Path, name: str) -> Catalog:
+    """A CSV with the columns path, label and, if it likes, split; paths relative to the CSV."""
+    with path.open(newline="", encoding="utf-8-sig") as file:
+        reader = csv.DictReader(file, delimiter="\t" if path.suffix.lower() == ".tsv" else ",")
+        columns = list(reader.fieldnames or [])
+        lacking = [c for c in ("path", "label") if c not in columns]
+        if lacking:
+            raise UserError(
+                f"{path} lacks the column {' and '.join(lacking)}; its header is "
+                f"{','.join(columns) or 'empty'}, and path,label[,split] is wanted"
+            )
+        rows = list(reader)
+    if not rows:
+        raise UserError(f"{path} has a header but no images")
+    has_split = "split" in columns
+    by_role: dict[str, list[tuple[str, str]]] = {}
+    for number, row in enumerate(rows, 2):
+        key, label = (row["path"] or "").strip(), (row["label"] or "").strip()
+        role = role_of(row["split"] or "") if has_split else "all"
+        if not key or not label or role is None:
+            raise UserError(
+                f"{path}, line {number}: path {key!r}, label {label!r}"
+                + (f", split {row['split']!r}" if has_split else "")
+                + "; neither may be empty, and a split is train, val or test"
+            )
+        by_role.setdefault(role, []).append((key, label))
+    if has_split and ("train" not in by_role or len(by_role) == 1):
+        raise UserError(
+            f"{path} has the splits {', '.join(by_role)}; it needs train and one of val and test, "
+            "or no split column at all"
+        )
+    names = tuple(sorted({label for _, label in by_role.get("train") or by_role["all"]}))
+    for role, pairs in by_role.items():
+        _same_classes(names, sorted({label for _, label in pairs}), role, str(path))
+    index = {n: i for i, n in enumerate(names)}
+    source = Folder(path.parent)
+    splits = {
+        role: ImageList(source, tuple(k for k, _ in pairs), tuple(index[n] for _, n in pairs))
+        for role, pairs in by_role.items()
+    }
+    return Catalog(name, names, splits)
+
+
+def _check(catalog: Catalog) -> None:
+    if len(catalog.class_names) < 2:
+        raise UserError(
+            f"{catalog.name} holds one class, {catalog.class_names[0]!r}; a classifier needs at "
+            "least two folders of images, one for each class"
+        )
+    for role, images in catalog.splits.items():
+        counts = Counter(images.targets)
+        empty = [n for i, n in enumerate(catalog.class_names) if not counts[i]]
+        if empty:
+            where = "" if role == "all" else f" in {role}"
+            raise UserError(
+                f"no images of {_some(empty)}{where}; add some, or remove the empty folder"
+            )

@@ -1,0 +1,264 @@
+"""From a catalog to data that can be trained on: broken files left out and named, images that fit
+decoded once into memory, statistics of the training images, a fingerprint of everything."""
+
+from __future__ import annotations
+
+import hashlib
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.utils.data import DataLoader
+from torch.utils.data import Dataset as TorchDataset
+
+from fathom.data.catalog import ImageList
+from fathom.data.decode import BadImageError
+from fathom.data.settings import AugmentSettings, DataSettings, ResizedCrop
+from fathom.data.sources import Arrays
+from fathom.data.split import SplitCatalog
+from fathom.data.views import Preprocess, centre_view
+from fathom.errors import UserError
+from fathom.runtime import available_cores, available_memory, generator
+
+# Beyond this many images that have to be decoded on the fly, headers are checked beforehand but
+# pixels only as training reaches them, and statistics come from a seeded sample of this size.
+AUDIT_LIMIT = 5000
+
+
+@dataclass(frozen=True)
+class BadImage:
+    """A file that was left out: its split, its name and why."""
+
+    split: str
+    name: str
+    reason: str
+
+
+@dataclass(frozen=True)
+class Split:
+    """The usable images of one split; views (N, C, S, S) uint8 where they are kept in memory."""
+
+    images: ImageList
+    views: Tensor | None
+
+    @property
+    def targets(self) -> Tensor:
+        """(N,) int64 class indices."""
+        return torch.tensor(self.images.targets)
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """Data ready for a run, and everything that the run records about them."""
+
+    name: str
+    class_names: tuple[str, ...]
+    splits: Mapping[str, Split]
+    origins: Mapping[str, str]
+    judge: str
+    preprocess: Preprocess
+    bad: tuple[BadImage, ...]
+    notes: tuple[str, ...]
+    fingerprint: str
+
+    def counts(self, split: str) -> list[int]:
+        """Images of each class in a split."""
+        found = Counter(self.splits[split].images.targets)
+        return [found[i] for i in range(len(self.class_names))]
+
+
+def load_dataset(
+    chosen: SplitCatalog,
+    settings: DataSettings,
+    augment: AugmentSettings,
+    *,
+    image_size: int,
+    channels: int,
+) -> Dataset:
+    """Decode what fits, check the rest, and measure the training images.
+
+    Raises UserError when a class has no usable image left, or for the first broken files where
+    settings.on_bad_image is "fail".
+    """
+    resized = isinstance(augment.crop, ResizedCrop)
+    resize = round(image_size * 256 / 224) if resized else image_size
+    catalog = chosen.catalog
+    total = sum(len(images) for images in catalog.splits.values())
+    keep = _keep_in_memory(settings, resized, total * channels * image_size**2)
+    wanted = _Pass(image_size, resize, channels, decode=keep or total <= AUDIT_LIMIT, keep=keep)
+    splits: dict[str, Split] = {}
+    bad: list[BadImage] = []
+    histogram = torch.zeros(0)
+    for role, images in catalog.splits.items():
+        found = _survey(images, wanted, _workers(settings, images))
+        splits[role] = Split(images.take(found.good), found.views)
+        bad.extend(BadImage(role, images.keys[i], reason) for i, reason in found.bad)
+        if role == "train":
+            histogram = found.histogram
+    _judge_bad(bad, settings, total)
+    _require_every_class(splits, catalog.class_names)
+    if not wanted.decode:
+        histogram = _sampled_histogram(splits["train"].images, wanted, settings)
+    mean, std = _moments(histogram)
+    return Dataset(
+        name=catalog.name,
+        class_names=catalog.class_names,
+        splits=splits,
+        origins=chosen.origins,
+        judge=chosen.judge,
+        preprocess=Preprocess(image_size, resize, channels, mean, std),
+        bad=tuple(bad),
+        notes=catalog.notes,
+        fingerprint=_fingerprint(catalog.class_names, splits),
+    )
+
+
+def _keep_in_memory(settings: DataSettings, resized: bool, size: int) -> bool:
+    room = available_memory() // 4
+    if settings.cache == "memory" and size > room:
+        raise UserError(
+            f"data.cache=memory needs {size / 2**30:.1f} GiB and a quarter of the free memory is "
+            f"{room / 2**30:.1f} GiB; use data.cache=auto or a smaller image_size"
+        )
+    return settings.cache == "memory" or (settings.cache == "auto" and not resized and size <= room)
+
+
+def _workers(settings: DataSettings, images: ImageList) -> int:
+    """Processes for the survey: as asked, else one a core where files are many and large."""
+    if settings.workers != "auto":
+        return settings.workers
+    probe = [images.source.size(key) for key in images.keys[:100]]
+    heavy = len(images) > 64 and sum(probe) / len(probe) > 20_000
+    return available_cores() if heavy and not isinstance(images.source, Arrays) else 0
+
+
+@dataclass(frozen=True)
+class _Pass:
+    """What one pass over images does: decode them or only read headers, keep the views or not."""
+
+    image_size: int
+    resize: int
+    channels: int
+    decode: bool
+    keep: bool
+
+
+class _Views(TorchDataset[Any]):
+    """Position -> (position, centre view), or (position, reason) for a broken file."""
+
+    def __init__(self, images: ImageList, wanted: _Pass) -> None:
+        self.images = images
+        self.wanted = wanted
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+    def __getitem__(self, index: int) -> tuple[int, Tensor | str | None]:
+        source, key, wanted = self.images.source, self.images.keys[index], self.wanted
+        try:
+            if not wanted.decode:
+                source.header(key)
+                return index, None
+            pixels = source.pixels(key, wanted.channels)
+            return index, centre_view(pixels, wanted.image_size, wanted.resize)
+        except BadImageError as error:
+            return index, str(error)
+
+
+@dataclass(frozen=True)
+class _Surveyed:
+    """Positions of the usable images, their views where kept, (position, reason) of the rest, and
+    the (C, 256) histogram of what was decoded."""
+
+    good: list[int]
+    views: Tensor | None
+    bad: list[tuple[int, str]]
+    histogram: Tensor
+
+
+def _survey(images: ImageList, wanted: _Pass, workers: int) -> _Surveyed:
+    """One pass over images, in this process or in loader workers."""
+    shape = (len(images), wanted.channels, wanted.image_size, wanted.image_size)
+    views = torch.empty(shape, dtype=torch.uint8) if wanted.keep else None
+    histogram = torch.zeros(wanted.channels, 256, dtype=torch.int64)
+    good: list[int] = []
+    bad: list[tuple[int, str]] = []
+    for index, result in _results(_Views(images, wanted), workers):
+        if isinstance(result, str):
+            bad.append((index, result))
+            continue
+        if views is not None and result is not None:
+            views[len(good)] = result
+        elif result is not None:
+            histogram += _count(result[None])
+        good.append(index)
+    if views is not None:
+        views = views[: len(good)]
+        histogram = _count(views)
+    return _Surveyed(good, views, bad, histogram)
+
+
+def _results(views: _Views, workers: int) -> Iterator[tuple[int, Tensor | str | None]]:
+    if not workers:
+        yield from (views[i] for i in range(len(views)))
+        return
+    for batch in DataLoader(views, batch_size=64, num_workers=workers, collate_fn=list):
+        yield from batch
+
+
+def _sampled_histogram(images: ImageList, wanted: _Pass, settings: DataSettings) -> Tensor:
+    order = torch.randperm(len(images), generator=generator("statistics"))
+    sample = images.take(order[:AUDIT_LIMIT].tolist())
+    return _survey(sample, replace(wanted, decode=True), _workers(settings, sample)).histogram
+
+
+def _count(views: Tensor) -> Tensor:
+    """(N, C, H, W) uint8 -> (C, 256) int64."""
+    channels = [views[:, c].flatten() for c in range(views.shape[1])]
+    return torch.stack([torch.bincount(c, minlength=256) for c in channels])
+
+
+def _moments(histogram: Tensor) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    """Mean and std of pixel / 255 a channel; exact, whatever the order of the images."""
+    values = torch.arange(256, dtype=torch.float64) / 255
+    weights = histogram.double() / histogram.sum(1, keepdim=True)
+    mean = (weights * values).sum(1)
+    std = ((weights * values**2).sum(1) - mean**2).clamp_min(0).sqrt().clamp_min(1 / 255)
+    return tuple(round(m, 6) for m in mean.tolist()), tuple(round(s, 6) for s in std.tolist())
+
+
+def _judge_bad(bad: list[BadImage], settings: DataSettings, total: int) -> None:
+    if bad and settings.on_bad_image == "fail":
+        shown = "; ".join(f"{b.name}: {b.reason}" for b in bad[:20])
+        more = f"; and {len(bad) - 20} more" if len(bad) > 20 else ""
+        raise UserError(
+            f"{len(bad)} of {total} images cannot be used: {shown}{more}. Mend or remove them, or "
+            "go on without them with --on-bad-image skip"
+        )
+
+
+def _require_every_class(splits: Mapping[str, Split], class_names: tuple[str, ...]) -> None:
+    for role, split in splits.items():
+        present = set(split.images.targets)
+        missing = [n for i, n in enumerate(class_names) if i not in present]
+        if missing:
+            raise UserError(
+                f"no usable image of class {missing[0]!r} is left in {role}: all of its files are "
+                "broken; replace them, or remove the class"
+            )
+
+
+def _fingerprint(class_names: tuple[str, ...], splits: Mapping[str, Split]) -> str:
+    """SHA-256 of class names and, image by image, split, name, class, bytes, and kept pixels."""
+    digest = hashlib.sha256("\0".join(class_names).encode())
+    for role, split in splits.items():
+        images = split.images
+        for key, target in zip(images.keys, images.targets, strict=True):
+            digest.update(f"{role}\0{key}\0{target}\0{images.source.size(key)}\n".encode())
+        if split.views is not None:
+            digest.update(np.ascontiguousarray(split.views.numpy()).data)
+    return digest.hexdigest()

@@ -1,0 +1,262 @@
+"""Where the bytes of images live: folders, zip and tar archives, arrays in memory.
+
+A source hands out one image by key. Archives are read in place and never unpacked. A source may
+cross into loader workers: file handles are opened anew in each process.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+import tarfile
+import zipfile
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+
+from fathom.data.decode import BadImageError, Header, Pixels, decode, read_header
+from fathom.errors import UserError
+from fathom.runtime import available_memory
+
+_MAX_FILE_BYTES = 512 * 2**20
+
+
+class Source(Protocol):
+    """Images by key."""
+
+    def size(self, key: str) -> int:
+        """Bytes of one image as stored."""
+
+    def header(self, key: str) -> Header:
+        """Size and channels of one image without decoding it. Raises BadImageError."""
+
+    def pixels(self, key: str, channels: int) -> Pixels:
+        """One image as (H, W, channels) uint8. Raises BadImageError."""
+
+
+@dataclass(frozen=True)
+class Listing:
+    """What a tree holds: every file and every folder, as relative paths with `/`, and notes."""
+
+    files: tuple[str, ...]
+    folders: tuple[str, ...]
+    notes: tuple[str, ...] = ()
+
+
+class FileSource(ABC):
+    """Base of the sources that hold encoded files."""
+
+    @abstractmethod
+    def size(self, key: str) -> int: ...
+
+    @abstractmethod
+    def read(self, key: str) -> bytes:
+        """The bytes of one file. Raises BadImageError when they cannot be had."""
+
+    @abstractmethod
+    def listing(self) -> Listing: ...
+
+    def header(self, key: str) -> Header:
+        return read_header(self.read(key), key)
+
+    def pixels(self, key: str, channels: int) -> Pixels:
+        return decode(self.read(key), key, channels)
+
+
+class Folder(FileSource):
+    """Files below a folder; keys are paths relative to it, or absolute ones."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+
+    def size(self, key: str) -> int:
+        try:
+            return (self.root / key).stat().st_size
+        except OSError:
+            return 0
+
+    def read(self, key: str) -> bytes:
+        try:
+            with (self.root / key).open("rb") as file:
+                status = os.fstat(file.fileno())
+                if not stat.S_ISREG(status.st_mode):
+                    raise BadImageError("not a regular file")
+                if status.st_size > _MAX_FILE_BYTES:
+                    raise BadImageError(f"absurd size: {status.st_size / 2**20:.0f} MiB")
+                return file.read()
+        except FileNotFoundError as error:
+            raise BadImageError("no such file") from error
+        except OSError as error:
+            raise BadImageError(f"unreadable ({error.strerror})") from error
+
+    def listing(self) -> Listing:
+        files: list[str] = []
+        folders: list[str] = []
+        notes: list[str] = []
+        self._walk("", (os.path.realpath(self.root),), files, folders, notes)
+        return Listing(tuple(sorted(files)), tuple(sorted(folders)), tuple(notes))
+
+    def _walk(
+        self,
+        below: str,
+        above: tuple[str, ...],
+        files: list[str],
+        folders: list[str],
+        notes: list[str],
+    ) -> None:
+        """Depth first; links are followed, but never into a folder that is already above."""
+        try:
+            entries = sorted(os.scandir(self.root / below), key=lambda e: e.name)
+        except OSError as error:
+            notes.append(f"skipped folder {below!r}: {error.strerror}")
+            return
+        for entry in entries:
+            path = f"{below}/{entry.name}" if below else entry.name
+            if not entry.is_dir():
+                if entry.is_file() or entry.is_symlink():
+                    files.append(path)
+                continue
+            real = os.path.realpath(entry.path)
+            if real in above:
+                notes.append(f"skipped link {path!r}: it loops back to a folder above it")
+                continue
+            folders.append(path)
+            self._walk(path, (*above, real), files, folders, notes)
+
+
+class Zip(FileSource):
+    """Members of a zip archive, read in place."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._open: tuple[int, zipfile.ZipFile] | None = None
+        try:
+            with zipfile.ZipFile(path) as archive:
+                self._sizes = {i.filename: i.file_size for i in archive.infolist()}
+        except (zipfile.BadZipFile, OSError) as error:
+            raise UserError(f"{path} cannot be read as a zip archive: {error}") from error
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, "_open": None}
+
+    def _archive(self) -> zipfile.ZipFile:
+        if self._open is None or self._open[0] != os.getpid():
+            self._open = os.getpid(), zipfile.ZipFile(self.path)
+        return self._open[1]
+
+    def size(self, key: str) -> int:
+        return self._sizes[key]
+
+    def read(self, key: str) -> bytes:
+        if self._sizes[key] > _MAX_FILE_BYTES:
+            raise BadImageError(f"absurd size: {self._sizes[key] / 2**20:.0f} MiB")
+        try:
+            return self._archive().read(key)
+        except Exception as error:  # zlib, lzma and zipfile each have errors of their own
+            raise BadImageError(f"damaged in the archive ({error})") from error
+
+    def listing(self) -> Listing:
+        names = sorted(self._sizes)
+        return Listing(tuple(n for n in names if not n.endswith("/")), _folders_of(names))
+
+
+class Tar(FileSource):
+    """Members of a tar archive: read in place, or held in memory where it is compressed."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._places: dict[str, tuple[int, int]] = {}
+        self._held: dict[str, bytes] = {}
+        self._folders: list[str] = []
+        self._open: tuple[int, Any] | None = None
+        try:
+            plain = _is_plain_tar(path)
+            with tarfile.open(path) as archive:
+                self._index(archive, plain)
+        except (tarfile.TarError, EOFError, OSError) as error:
+            raise UserError(f"{path} cannot be read as a tar archive: {error}") from error
+
+    def _index(self, archive: tarfile.TarFile, plain: bool) -> None:
+        room = available_memory() // 4
+        for member in archive:
+            if member.isdir():
+                self._folders.append(member.name + "/")
+            if not member.isfile():
+                continue
+            self._places[member.name] = (member.offset_data, member.size)
+            if not plain:
+                room -= member.size
+                if room < 0:
+                    raise UserError(
+                        f"{self.path} is compressed, so its images cannot be read in any order, "
+                        "and it is too large to hold in memory; unpack it, or use an uncompressed "
+                        "tar or a zip"
+                    )
+                content = archive.extractfile(member)
+                assert content is not None
+                self._held[member.name] = content.read()
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, "_open": None}
+
+    def size(self, key: str) -> int:
+        return self._places[key][1]
+
+    def read(self, key: str) -> bytes:
+        if key in self._held:
+            return self._held[key]
+        offset, size = self._places[key]
+        if size > _MAX_FILE_BYTES:
+            raise BadImageError(f"absurd size: {size / 2**20:.0f} MiB")
+        if self._open is None or self._open[0] != os.getpid():
+            self._open = os.getpid(), self.path.open("rb")
+        file = self._open[1]
+        file.seek(offset)
+        data: bytes = file.read(size)
+        return data
+
+    def listing(self) -> Listing:
+        return Listing(tuple(sorted(self._places)), _folders_of([*self._places, *self._folders]))
+
+
+def _is_plain_tar(path: Path) -> bool:
+    try:
+        with tarfile.open(path, "r:"):
+            return True
+    except tarfile.ReadError:
+        return False
+
+
+def _folders_of(names: Sequence[str]) -> tuple[str, ...]:
+    """Every folder that a list of archive members implies."""
+    folders: set[str] = set()
+    for name in names:
+        parts = name.split("/")[:-1]
+        folders.update("/".join(parts[: i + 1]) for i in range(len(parts)))
+    return tuple(sorted(folders))
+
+
+class Arrays:
+    """Images already decoded: (N, H, W, C) uint8, C 1 or 3; keys are indices as text."""
+
+    def __init__(self, images: Pixels) -> None:
+        self.images = images
+
+    def size(self, key: str) -> int:
+        return int(self.images[int(key)].nbytes)
+
+    def header(self, key: str) -> Header:
+        _, height, width, channels = self.images.shape
+        return Header(width, height, channels)
+
+    def pixels(self, key: str, channels: int) -> Pixels:
+        image: Pixels = self.images[int(key)]
+        if image.shape[2] == channels:
+            return image
+        assert image.shape[2] == 1, "a colour set is never read as gray"
+        repeated: Pixels = np.repeat(image, channels, axis=2)
+        return repeated

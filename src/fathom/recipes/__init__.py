@@ -1,0 +1,1 @@
+"""Complete recipes as Python functions: (summary of the data) -> Recipe."""

@@ -1,0 +1,138 @@
+"""All that the next step depends on, and how it goes into a checkpoint and comes back.
+
+No random state is among it: every draw of a step is seeded by the step's number.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from fathom.runtime import Runtime
+from fathom.training.averaging import Average
+from fathom.training.checkpoint import Checkpoint
+from fathom.training.optim import build_optimizer
+from fathom.training.recipe import Recipe
+
+
+class Running:
+    """Sums over the epoch so far: loss times images, images named right, images.
+
+    The sum of right ones stays on the device, so that counting never waits for it.
+    """
+
+    def __init__(self, loss: float = 0.0, right: int = 0, count: int = 0) -> None:
+        self.loss, self.count = loss, count
+        self._right: Tensor | int = right
+
+    def add(self, loss: float, logits: Tensor, targets: Tensor) -> None:
+        """Take in one step: its mean loss, (N, K) logits and (N,) targets."""
+        self.loss += loss * len(targets)
+        self._right = self._right + (logits.argmax(1) == targets).sum()
+        self.count += len(targets)
+
+    def means(self) -> tuple[float, float]:
+        """Mean loss and top-1 accuracy."""
+        return self.loss / self.count, int(self._right) / self.count
+
+    def values(self) -> dict[str, float | int]:
+        """The sums as plain JSON values, the arguments that make this object again."""
+        return {"loss": self.loss, "right": int(self._right), "count": self.count}
+
+
+@dataclass
+class Best:
+    """The best validation accuracy so far, its epoch, and epochs since without a better one."""
+
+    top1: float = -1.0
+    epoch: int = -1
+    waited: int = 0
+
+    def take(self, top1: float, epoch: int) -> bool:
+        """Whether this epoch is the best so far; the earlier of two equals stays."""
+        if top1 > self.top1:
+            self.top1, self.epoch, self.waited = top1, epoch, 0
+            return True
+        self.waited += 1
+        return False
+
+
+@dataclass
+class TrainState:
+    """Weights, average, optimizer, scaler, and where the run stands."""
+
+    model: nn.Module
+    optimizer: torch.optim.Optimizer
+    average: Average | None
+    scaler: torch.amp.GradScaler
+    step: int = 0
+    running: Running = field(default_factory=Running)
+    best: Best = field(default_factory=Best)
+
+    @classmethod
+    def fresh(cls, model: nn.Module, recipe: Recipe, runtime: Runtime) -> TrainState:
+        """The state before the first step."""
+        return cls(
+            model=model,
+            optimizer=build_optimizer(model, recipe.optimizer),
+            average=None if recipe.ema is None else Average(model, recipe.ema),
+            scaler=torch.amp.GradScaler(
+                runtime.device.type, enabled=runtime.precision == "float16"
+            ),
+        )
+
+    @property
+    def usable(self) -> nn.Module:
+        """The model to evaluate: the average where there is one."""
+        return self.model if self.average is None else self.average.model
+
+    def tensors(self) -> dict[str, Tensor]:
+        """Every tensor of the state, by name."""
+        found = {f"model.{k}": v for k, v in self.model.state_dict().items()}
+        if self.average is not None:
+            found |= {f"average.{k}": v for k, v in self.average.model.state_dict().items()}
+        for index, entry in self.optimizer.state_dict()["state"].items():
+            for key, value in entry.items():
+                if isinstance(value, Tensor):
+                    found[f"optimizer.{index}.{key}"] = value
+        return found
+
+    def values(self) -> dict[str, Any]:
+        """Everything else, as plain JSON values."""
+        return {
+            "step": self.step,
+            "running": self.running.values(),
+            "best": vars(self.best),
+            "average_updates": None if self.average is None else self.average.updates,
+            "scaler": self.scaler.state_dict(),
+        }
+
+    def restore(self, checkpoint: Checkpoint) -> None:
+        """Take over a checkpoint, bit for bit."""
+        state = checkpoint.state
+        self.model.load_state_dict(checkpoint.part("model"))
+        if self.average is not None:
+            self.average.model.load_state_dict(checkpoint.part("average"))
+            self.average.updates = state["average_updates"]
+        self._restore_optimizer(checkpoint.part("optimizer"))
+        if state["scaler"]:
+            self.scaler.load_state_dict(state["scaler"])
+        self.step = state["step"]
+        self.running = Running(**state["running"])
+        self.best = Best(**state["best"])
+
+    def _restore_optimizer(self, tensors: dict[str, Tensor]) -> None:
+        """Put each tensor back in the memory layout of the parameter it belongs to."""
+        flat = [p for group in self.optimizer.param_groups for p in group["params"]]
+        entries: dict[int, dict[str, Tensor]] = {}
+        for name, value in tensors.items():
+            index, key = name.split(".", 1)
+            like = flat[int(index)]
+            if value.shape == like.shape:
+                value = torch.empty_like(like, requires_grad=False).copy_(value)
+            entries.setdefault(int(index), {})[key] = value
+        groups = self.optimizer.state_dict()["param_groups"]
+        self.optimizer.load_state_dict({"state": entries, "param_groups": groups})

@@ -1,0 +1,426 @@
+"""The trainer: a recipe in, a stream of reports out. There are no callbacks.
+
+    for report in train(recipe):
+        ...
+
+Whoever reads the stream may look at everything between two steps: gradients are cleared only at the
+start of the next one. Leaving the loop early saves a checkpoint; `resume` goes on from it, and ends
+with the same bits as a run that was never left (by epochs, same machine, same thread count).
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from fathom.cost import cost
+from fathom.data.batches import Batch, TrainingBatches, evaluation_batches
+from fathom.data.catalog import open_catalog
+from fathom.data.load import Dataset, load_dataset
+from fathom.data.split import split_catalog
+from fathom.errors import UserError
+from fathom.evaluate import Evaluation, autocast, evaluate
+from fathom.models.registry import create_model
+from fathom.runtime import Runtime, choose_runtime, configured, derive_seed
+from fathom.training.checkpoint import Checkpoint, fingerprint, load_checkpoint, save_checkpoint
+from fathom.training.describe import describe, write_result
+from fathom.training.diverge import first_bad_layer
+from fathom.training.optim import lr_factor
+from fathom.training.pace import Pace
+from fathom.training.recipe import Recipe
+from fathom.training.record import Recorder
+from fathom.training.reports import EpochReport, Finished, Report, Started, StepReport, Warned
+from fathom.training.run import Run, next_folder, refuse_used
+from fathom.training.state import Running, TrainState
+
+
+def train(
+    recipe: Recipe,
+    *,
+    out: str | Path | None = None,
+    save_seconds: float = 30.0,
+    started: float | None = None,
+    command: str | None = None,
+) -> Iterator[Report]:
+    """Train as the recipe says and yield a report after every step and epoch.
+
+    Args:
+        recipe: what to do.
+        out: the run folder, which must not exist or be empty; runs/DATA-MODEL by default.
+        save_seconds: least time between two checkpoints.
+        started: `time.monotonic()` at the start that minutes are counted from; now by default.
+        command: what to record as the command that reproduces the run.
+
+    Raises:
+        UserError: the data or the recipe cannot be used, the disk is full, or the loss became NaN.
+    """
+    started = time.monotonic() if started is None else started
+    if out is not None:
+        refuse_used(Path(out))
+    runtime = choose_runtime(recipe.device, recipe.precision)
+    dataset = _load(recipe)
+    folder = Path(out) if out else next_folder(f"{dataset.name}-{recipe.model.name}")
+    _batches(recipe, dataset, runtime), _build(recipe, dataset)  # fail before anything is written
+    run = Run.create(folder, recipe, command)
+    describe(run, dataset, runtime)
+    with configured(runtime):
+        yield from _Trainer(
+            run,
+            recipe,
+            dataset,
+            runtime,
+            save_seconds=save_seconds,
+            started=started,
+            checkpoint=None,
+        ).reports()
+
+
+def resume(
+    folder: str | Path, *, save_seconds: float = 30.0, started: float | None = None
+) -> Iterator[Report]:
+    """Go on with a run from its last good checkpoint, as `train` does.
+
+    Raises UserError for a folder that is no run, a run that has ended, or data that have changed.
+    """
+    started = time.monotonic() if started is None else started
+    run = Run.open(Path(folder))
+    if run.has("result"):
+        raise UserError(f"{folder} has already ended; look at {run.report}")
+    recipe = run.recipe()
+    checkpoint = load_checkpoint(run.checkpoints, "last")
+    runtime = choose_runtime(recipe.device, recipe.precision)
+    dataset = _load(recipe)
+    if dataset.fingerprint != run.read("data")["fingerprint"]:
+        raise UserError(
+            f"the data of {folder} have changed since it started, so it cannot be resumed; bring "
+            "them back as they were, or start a new run"
+        )
+    with configured(runtime):
+        yield from _Trainer(
+            run,
+            recipe,
+            dataset,
+            runtime,
+            save_seconds=save_seconds,
+            started=started,
+            checkpoint=checkpoint,
+        ).reports()
+
+
+def _load(recipe: Recipe) -> Dataset:
+    catalog = open_catalog(recipe.data)
+    chosen = split_catalog(catalog, recipe.data, choosing=recipe.select == "best")
+    asked = recipe.data.channels
+    channels = catalog.summary().channels if asked == "auto" else asked
+    return load_dataset(
+        chosen, recipe.data, recipe.augment, image_size=recipe.image_size, channels=channels
+    )
+
+
+def _build(recipe: Recipe, dataset: Dataset) -> nn.Module:
+    """The network for these data, initialised from the recipe's seed."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(derive_seed(recipe.seed, "init"))
+        return create_model(
+            recipe.model.name,
+            num_classes=len(dataset.class_names),
+            in_channels=dataset.preprocess.channels,
+            **recipe.model.spec,
+        )
+
+
+def _batches(recipe: Recipe, dataset: Dataset, runtime: Runtime) -> TrainingBatches:
+    return TrainingBatches(
+        dataset,
+        recipe.augment,
+        batch_size=recipe.batch_size,
+        seed=recipe.seed,
+        runtime=runtime,
+        workers=recipe.data.workers,
+    )
+
+
+class _Trainer:
+    """One session of one run."""
+
+    def __init__(
+        self,
+        run: Run,
+        recipe: Recipe,
+        dataset: Dataset,
+        runtime: Runtime,
+        *,
+        save_seconds: float,
+        started: float,
+        checkpoint: Checkpoint | None,
+    ) -> None:
+        self.run, self.recipe, self.dataset, self.runtime = run, recipe, dataset, runtime
+        self.batches = _batches(recipe, dataset, runtime)
+        self.per_epoch = self.batches.order.steps_per_epoch
+        model = _build(recipe, dataset).to(runtime.device).train()
+        if recipe.channels_last:
+            model = model.to(memory_format=torch.channels_last)
+        self.state = TrainState.fresh(model, recipe, runtime)
+        self.checkpoint = checkpoint
+        if checkpoint is not None:
+            self.state.restore(checkpoint)
+        self.saves = _Saves(save_seconds)
+        self.mark = time.monotonic()
+        self.lr = 0.0
+        self.done = self.ended = False
+        self.evaluation: Evaluation | None = None
+        self.pace = Pace(
+            total_steps=None if recipe.epochs is None else recipe.epochs * self.per_epoch,
+            minutes=recipe.minutes,
+            started=started,
+            before=checkpoint.state["seconds"] if checkpoint else 0.0,
+            images_judged=sum(len(dataset.splits[s].images) for s in {self.watched, dataset.judge}),
+            batch_size=recipe.batch_size,
+        )
+
+    @property
+    def watched(self) -> str:
+        """The split measured between epochs: validation, or test where there is no validation."""
+        return "val" if "val" in self.dataset.splits else "test"
+
+    def reports(self) -> Iterator[Report]:
+        """The stream of reports, logged on its way out; leaving it early saves a checkpoint."""
+        resumed = None if self.checkpoint is None else self.state.step
+        try:
+            with Recorder(self.run, resumed) as recorder:
+                for report in self._stream(resumed):
+                    recorder.write(report)
+                    yield report
+        except GeneratorExit:
+            if not self.ended:
+                self._save()
+            raise
+        except torch.OutOfMemoryError as error:
+            raise UserError(
+                f"{self.runtime.device} ran out of memory at batch_size {self.recipe.batch_size}; "
+                f"use --batch-size {self.recipe.batch_size // 2}"
+            ) from error
+        except OSError as error:
+            raise UserError(
+                f"cannot write to {self.run.folder}: {error.strerror or error}. The last good "
+                "checkpoint is kept; make room and go on with "
+                f"`fathom train --resume {self.run.folder}`"
+            ) from error
+
+    def _stream(self, resumed: int | None) -> Iterator[Report]:
+        yield self._started(resumed)
+        if self.checkpoint is None:
+            self._save()
+        elif self.checkpoint.note:
+            yield Warned(self.state.step, self.checkpoint.note)
+        yield from self._end_epoch()
+        if not self.done:
+            for report in self._steps():
+                yield report
+                yield from self._end_epoch()
+                if self.done:
+                    break
+                if self.saves.due(self.state.step % self.per_epoch == 0):
+                    self._save()
+        self._save()
+        yield self._finish()
+
+    def _steps(self) -> Iterator[Report]:
+        """Take step after step. This is the training step, the whole of it."""
+        state, recipe, model = self.state, self.recipe, self.state.model
+        optimizer, scaler = state.optimizer, state.scaler
+        self.mark = time.monotonic()
+        for batch in self.batches.start(state.step):
+            self.lr = recipe.optimizer.lr * self._lr_factor()
+            for group in optimizer.param_groups:
+                group["lr"] = self.lr
+            torch.manual_seed(derive_seed(recipe.seed, "step", state.step))
+            optimizer.zero_grad(set_to_none=True)
+
+            with autocast(self.runtime):
+                logits = model(batch.images)
+                loss = self._loss(logits, batch.targets)
+            value = loss.item()
+            if not math.isfinite(value):
+                raise self._diverged(batch, value)
+            scaler.scale(loss).backward()  # type: ignore[no-untyped-call]
+            if recipe.clip_norm is not None:
+                scaler.unscale_(optimizer)
+                nn.utils.clip_grad_norm_(model.parameters(), recipe.clip_norm)
+            scaler.step(optimizer)
+            scaler.update()
+            if state.average is not None:
+                state.average.update(model)
+            state.step += 1
+
+            state.running.add(value, logits.detach(), batch.targets)
+            yield from self._step_reports(batch, value)
+
+    def _lr_factor(self) -> float:
+        return lr_factor(self.recipe.schedule, self.pace.progress(self.state.step))
+
+    def _loss(self, logits: Tensor, targets: Tensor) -> Tensor:
+        smoothing = self.recipe.loss.label_smoothing
+        return F.cross_entropy(logits.float(), targets, label_smoothing=smoothing)
+
+    def _step_reports(self, batch: Batch, loss: float) -> Iterator[Report]:
+        now = time.monotonic()
+        self.pace.stepped(now - self.mark)
+        self.mark = now
+        step = self.state.step
+        if batch.broken:
+            words = "; ".join(f"{name}: {reason}" for name, reason in batch.broken)
+            yield Warned(step, f"left out of this step: {words}")
+        yield StepReport(
+            step=step,
+            epoch=(step - 1) // self.per_epoch,
+            loss=loss,
+            lr=self.lr,
+            images_per_second=self.pace.images_per_second,
+            seconds=self.pace.seconds(),
+            seconds_left=self.pace.seconds_left(step),
+        )
+
+    def _end_epoch(self) -> Iterator[Report]:
+        """Measure and report when an epoch is full or the run is over; decide whether it is."""
+        state, over = self.state, self.pace.over(self.state.step)
+        self.done = over
+        if not state.running.count or not (over or state.step % self.per_epoch == 0):
+            return
+        epoch = (state.step - 1) // self.per_epoch
+        found = self._evaluate(self.watched) if over or self.pace.may_evaluate() else None
+        chosen = False
+        if found is not None and self.watched == "val":
+            chosen = state.best.take(found.top1, epoch)
+            if chosen:
+                self._save("best")
+        self.evaluation = found
+        train_loss, train_top1 = state.running.means()
+        state.running = Running()
+        patience = self.recipe.patience
+        self.done = over or (patience is not None and state.best.waited >= patience)
+        yield EpochReport(
+            epoch=epoch,
+            step=state.step,
+            train_loss=train_loss,
+            train_top1=train_top1,
+            split=None if found is None else found.split,
+            loss=None if found is None else found.loss,
+            top1=None if found is None else found.top1,
+            chosen=chosen,
+            lr=self.lr,
+            images_per_second=self.pace.images_per_second,
+            seconds=self.pace.seconds(),
+        )
+        self.mark = time.monotonic()
+
+    def _evaluate(self, split: str) -> Evaluation:
+        before = time.monotonic()
+        found = evaluate(
+            self.state.usable,
+            evaluation_batches(
+                self.dataset.splits[split],
+                self.dataset.preprocess,
+                batch_size=max(64, self.recipe.batch_size),
+                runtime=self.runtime,
+                workers=self.recipe.data.workers,
+            ),
+            self.runtime,
+            split=split,
+            class_names=self.dataset.class_names,
+        )
+        self.pace.evaluated(time.monotonic() - before)
+        return found
+
+    def _save(self, name: str = "last") -> None:
+        """Write a checkpoint: all of the state, or for the best one its usable weights."""
+        before = time.monotonic()
+        if name == "best":
+            tensors = {f"model.{k}": v for k, v in self.state.usable.state_dict().items()}
+        else:
+            tensors = self.state.tensors()
+        values = {**self.state.values(), "seconds": self.pace.seconds()}
+        save_checkpoint(self.run.checkpoints, name, tensors, values)
+        self.saves.took(before)
+
+    def _started(self, resumed: int | None) -> Started:
+        recipe, dataset, model = self.recipe, self.dataset, self.state.model
+        view = dataset.preprocess
+        price = cost(model, image_size=view.image_size, in_channels=view.channels)
+        self.run.write("cost", {"params": price.params, "macs": price.macs, "flops": price.flops})
+        return Started(
+            run=self.run.folder,
+            model=recipe.model.name,
+            params=price.params,
+            macs=price.macs,
+            machine=self.runtime.describe(),
+            class_names=dataset.class_names,
+            counts={role: len(split.images) for role, split in dataset.splits.items()},
+            judge=dataset.judge,
+            bad_images=tuple((b.name, b.reason) for b in dataset.bad),
+            notes=dataset.notes,
+            steps_per_epoch=self.per_epoch,
+            total_steps=None if recipe.epochs is None else recipe.epochs * self.per_epoch,
+            epochs=recipe.epochs,
+            minutes=recipe.minutes,
+            resumed_step=resumed,
+        )
+
+    def _finish(self) -> Finished:
+        """Measure the chosen weights on the judging images and store the result."""
+        state, judge = self.state, self.dataset.judge
+        if self.recipe.select == "best" and "val" in self.dataset.splits:
+            best = load_checkpoint(self.run.checkpoints, "best")
+            state.usable.load_state_dict(best.weights())
+            self.evaluation = None
+        found = self.evaluation
+        if found is None or found.split != judge:
+            found = self._evaluate(judge)
+        finished = Finished(
+            run=self.run.folder,
+            evaluation=found,
+            weights=self.recipe.select,
+            weights_sha256=fingerprint(state.usable.state_dict()),
+            epochs=state.step / self.per_epoch,
+            steps=state.step,
+            seconds=self.pace.seconds(),
+            stopped_early=not self.pace.over(state.step),
+        )
+        write_result(self.run, finished, self.dataset)
+        self.ended = True
+        return finished
+
+    def _diverged(self, batch: Batch, loss: float) -> UserError:
+        step, where = self.state.step + 1, first_bad_layer(self.state.model, batch.images)
+        kept = load_checkpoint(self.run.checkpoints, "last").state["step"]
+        reason = (
+            f"the loss became {loss} at step {step}; the first to go was {where}. The weights of "
+            f"step {kept} are kept in {self.run.folder}. Try --lr {self.recipe.optimizer.lr / 10:g}"
+        )
+        self.run.write("result", {"status": "diverged", "step": step, "reason": reason})
+        return UserError(reason)
+
+
+class _Saves:
+    """When a checkpoint is due: after `least` seconds, and never more than a twentieth of time."""
+
+    def __init__(self, least: float) -> None:
+        self.least = least
+        self.cost = 0.0
+        self.at = time.monotonic()
+
+    def due(self, epoch_ended: bool) -> bool:
+        """Whether to save now; the end of an epoch is a good moment, so it waits less."""
+        wait = max(min(self.least, 5.0) if epoch_ended else self.least, 20 * self.cost)
+        return time.monotonic() - self.at >= (self.least if self.least == 0 else wait)
+
+    def took(self, before: float) -> None:
+        """Take note of a checkpoint begun at `before`."""
+        self.at = time.monotonic()
+        self.cost = self.at - before
