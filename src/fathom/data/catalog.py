@@ -20,6 +20,7 @@ from fathom.errors import UserError, unknown
 from fathom.runtime import derive_seed
 
 _ROLES = ("train", "val", "test")
+_DOWNLOADED = [name for name in BUILTIN if name != "digits"]
 
 
 @dataclass(frozen=True)
@@ -100,25 +101,36 @@ def _header(images: ImageList, index: int) -> Header | None:
 
 
 def open_catalog(settings: DataSettings) -> Catalog:
-    """Find the images that the settings name. Raises UserError for data that cannot be used."""
-    apart = {r: p for r in _ROLES if (p := getattr(settings, r)) is not None}
-    if apart:
-        catalog = _open_apart(settings, apart)
-    elif settings.source is None:
-        raise UserError("no data: give a built-in name, a folder, an archive or a CSV manifest")
-    elif settings.source in BUILTIN:
-        built = load_builtin(settings.source, settings.data_dir)
-        lists = {
-            role: ImageList(source, tuple(map(str, range(len(targets)))), targets)
-            for role, (source, targets) in built.splits.items()
-        }
-        catalog = Catalog(
-            settings.source, built.class_names, lists, flip_safe=BUILTIN[settings.source].flip_safe
-        )
-    else:
-        catalog = _open_path(settings.source, settings)
+    """Find the images to train on. Raises UserError for data that cannot be used."""
+    catalog = find_images(settings)
     _check(catalog)
     return catalog
+
+
+def find_images(settings: DataSettings) -> Catalog:
+    """Find images that are only looked at: of any number of classes.
+
+    Raises UserError for data that cannot be found or understood.
+    """
+    if settings.data_dir is not None and settings.source not in _DOWNLOADED:
+        raise UserError(
+            f"--data-dir {settings.data_dir} has no effect on these data; it says where a "
+            f"downloaded set lies: {', '.join(_DOWNLOADED)}"
+        )
+    apart = {r: p for r in _ROLES if (p := getattr(settings, r)) is not None}
+    if apart:
+        return _open_apart(settings, apart)
+    if settings.source is None:
+        raise UserError("no data: give a built-in name, a folder, an archive or a CSV manifest")
+    if settings.source not in BUILTIN:
+        return _open_path(settings.source)
+    built = load_builtin(settings.source, settings.data_dir)
+    lists = {
+        role: ImageList(source, tuple(map(str, range(len(targets)))), targets)
+        for role, (source, targets) in built.splits.items()
+    }
+    flip_safe = BUILTIN[settings.source].flip_safe
+    return Catalog(settings.source, built.class_names, lists, flip_safe=flip_safe)
 
 
 def _open_apart(settings: DataSettings, apart: Mapping[str, str]) -> Catalog:
@@ -133,7 +145,7 @@ def _open_apart(settings: DataSettings, apart: Mapping[str, str]) -> Catalog:
         raise UserError(
             f"both DATA ({settings.source}) and --train-data ({apart['train']}) are given; use one"
         )
-    parts = {role: _open_path(path, settings) for role, path in apart.items()}
+    parts = {role: _open_path(path) for role, path in apart.items()}
     for role, part in parts.items():
         if set(part.splits) != {"all"}:
             raise UserError(
@@ -172,7 +184,7 @@ def _some(names: Sequence[str], most: int = 8) -> str:
     return shown + (f" and {len(names) - most} more" if len(names) > most else "")
 
 
-def _open_path(text: str, settings: DataSettings) -> Catalog:
+def _open_path(text: str) -> Catalog:
     path = Path(text).expanduser()
     if not path.exists():
         if "/" in text or "." in text:

@@ -49,14 +49,14 @@ def arrange(listing: Listing, where: str) -> Layout:
     Raises UserError for no images, split folders without train, or two names for one split.
     """
     files, folders, notes = _without_hidden(listing)
-    files, folders = _without_wrapper(files, folders)
+    wrapper, files, folders = _without_wrapper(files, folders)
     tops = {path.split("/")[0] for path in folders}
     roles = _split_folders(tops, where)
     if not roles:
         loose = [f for f in files if "/" not in f]
         if loose and len(loose) < len(files):
             notes.append(f"ignored {_count(loose, 'file')} beside the class folders")
-        return Layout({"all": _by_class(files, folders, where)}, tuple(notes))
+        return Layout({"all": _by_class(files, folders, where, wrapper)}, tuple(notes))
     others = sorted(tops - set(roles))
     if others:
         notes.append(f"ignored {', '.join(others)} beside the split folders")
@@ -67,7 +67,7 @@ def arrange(listing: Listing, where: str) -> Layout:
             [f.removeprefix(prefix) for f in files if f.startswith(prefix)],
             [f.removeprefix(prefix) for f in folders if f.startswith(prefix)],
             f"{where} ({top})",
-            prefix,
+            wrapper + prefix,
         )
     return Layout(splits, tuple(notes))
 
@@ -96,16 +96,19 @@ def _without_hidden(listing: Listing) -> tuple[list[str], list[str], list[str]]:
     return files, folders, notes
 
 
-def _without_wrapper(files: list[str], folders: list[str]) -> tuple[list[str], list[str]]:
-    """Look through folders that hold everything and only folders: root/dataset/CLASS."""
+def _without_wrapper(files: list[str], folders: list[str]) -> tuple[str, list[str], list[str]]:
+    """Look through folders that hold all the others: root/dataset/CLASS -> "dataset/", and what
+    lies below it."""
+    wrapper = ""
     while True:
         tops = {path.split("/")[0] for path in folders}
         if len(tops) != 1:
-            return files, folders
+            return wrapper, files, folders
         prefix = f"{next(iter(tops))}/"
         inner = [f.removeprefix(prefix) for f in folders if f.startswith(prefix)]
         if not inner:
-            return files, folders
+            return wrapper, files, folders
+        wrapper += prefix
         files, folders = [f.removeprefix(prefix) for f in files if f.startswith(prefix)], inner
 
 
@@ -131,7 +134,7 @@ def _split_folders(tops: set[str], where: str) -> dict[str, str]:
     return roles
 
 
-def _by_class(files: list[str], folders: list[str], where: str, prefix: str = "") -> Classes:
+def _by_class(files: list[str], folders: list[str], where: str, prefix: str) -> Classes:
     classes: dict[str, list[str]] = defaultdict(list)
     for folder in folders:
         if "/" not in folder:

@@ -5,9 +5,8 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
-from typing import Any
 
 import numpy as np
 import torch
@@ -27,6 +26,7 @@ from fathom.runtime import available_cores, available_memory, generator
 # Beyond this many images that have to be decoded on the fly, headers are checked beforehand but
 # pixels only as training reaches them, and statistics come from a seeded sample of this size.
 AUDIT_LIMIT = 5000
+_CHUNK = 128
 
 
 @dataclass(frozen=True)
@@ -117,6 +117,29 @@ def load_dataset(
     )
 
 
+def load_split(
+    images: ImageList, settings: DataSettings, preprocess: Preprocess, *, role: str
+) -> tuple[Split, tuple[BadImage, ...]]:
+    """Images to look at through a stored view: the usable ones, and those left out.
+
+    Raises UserError when none is usable, or for broken files where settings.on_bad_image is "fail".
+    """
+    size = len(images) * preprocess.channels * preprocess.image_size**2
+    wanted = _Pass(
+        preprocess.image_size,
+        preprocess.resize,
+        preprocess.channels,
+        decode=True,
+        keep=size <= available_memory() // 4,
+    )
+    found = _survey(images, wanted, _workers(settings, images))
+    bad = [BadImage(role, images.keys[i], reason) for i, reason in found.bad]
+    _judge_bad(bad, settings, len(images))
+    if not found.good:
+        raise UserError(f"none of {len(images)} images is readable; the first: {bad[0].reason}")
+    return Split(images.take(found.good), found.views), tuple(bad)
+
+
 def _keep_in_memory(settings: DataSettings, resized: bool, size: int) -> bool:
     room = available_memory() // 4
     if settings.cache == "memory" and size > room:
@@ -128,12 +151,12 @@ def _keep_in_memory(settings: DataSettings, resized: bool, size: int) -> bool:
 
 
 def _workers(settings: DataSettings, images: ImageList) -> int:
-    """Processes for the survey: as asked, else one a core where files are many and large."""
+    """Processes for the survey: as asked, else one a core where there is a second of work."""
     if settings.workers != "auto":
         return settings.workers
     probe = [images.source.size(key) for key in images.keys[:100]]
-    heavy = len(images) > 64 and sum(probe) / len(probe) > 20_000
-    return available_cores() if heavy and not isinstance(images.source, Arrays) else 0
+    seconds = len(images) * (1e-4 + 5e-8 * sum(probe) / len(probe))
+    return available_cores() if seconds > 1 and not isinstance(images.source, Arrays) else 0
 
 
 @dataclass(frozen=True)
@@ -147,32 +170,13 @@ class _Pass:
     keep: bool
 
 
-class _Views(TorchDataset[Any]):
-    """Position -> (position, centre view), or (position, reason) for a broken file."""
-
-    def __init__(self, images: ImageList, wanted: _Pass) -> None:
-        self.images = images
-        self.wanted = wanted
-
-    def __len__(self) -> int:
-        return len(self.images)
-
-    def __getitem__(self, index: int) -> tuple[int, Tensor | str | None]:
-        source, key, wanted = self.images.source, self.images.keys[index], self.wanted
-        try:
-            if not wanted.decode:
-                source.header(key)
-                return index, None
-            pixels = source.pixels(key, wanted.channels)
-            return index, centre_view(pixels, wanted.image_size, wanted.resize)
-        except BadImageError as error:
-            return index, str(error)
-
-
 @dataclass(frozen=True)
-class _Surveyed:
-    """Positions of the usable images, their views where kept, (position, reason) of the rest, and
-    the (C, 256) histogram of what was decoded."""
+class _Found:
+    """Positions of usable images, their (N, C, S, S) views, and (position, reason) of the rest.
+
+    views is None where only headers were read, or where the views were not to be kept.
+    histogram holds (C, 256) counts of the decoded pixels.
+    """
 
     good: list[int]
     views: Tensor | None
@@ -180,34 +184,57 @@ class _Surveyed:
     histogram: Tensor
 
 
-def _survey(images: ImageList, wanted: _Pass, workers: int) -> _Surveyed:
+class _Chunks(TorchDataset[_Found]):
+    """Number of a chunk of images -> what was found in it."""
+
+    def __init__(self, images: ImageList, wanted: _Pass) -> None:
+        self.images = images
+        self.wanted = wanted
+
+    def __len__(self) -> int:
+        return -(-len(self.images) // _CHUNK)
+
+    def __getitem__(self, chunk: int) -> _Found:
+        views: list[Tensor] = []
+        good: list[int] = []
+        bad: list[tuple[int, str]] = []
+        for index in range(chunk * _CHUNK, min((chunk + 1) * _CHUNK, len(self.images))):
+            try:
+                if self.wanted.decode:
+                    views.append(self._view(index))
+                else:
+                    self.images.source.header(self.images.keys[index])
+                good.append(index)
+            except BadImageError as error:
+                bad.append((index, str(error)))
+        stacked = torch.stack(views) if views else None
+        histogram = _count(stacked, self.wanted.channels)
+        return _Found(good, stacked if self.wanted.keep else None, bad, histogram)
+
+    def _view(self, index: int) -> Tensor:
+        source, key, wanted = self.images.source, self.images.keys[index], self.wanted
+        pixels = source.pixels(key, wanted.channels)
+        return centre_view(pixels, wanted.image_size, wanted.resize)
+
+
+def _survey(images: ImageList, wanted: _Pass, workers: int) -> _Found:
     """One pass over images, in this process or in loader workers."""
+    chunks = _Chunks(images, wanted)
+    loader: Iterable[_Found] = (chunks[i] for i in range(len(chunks)))
+    if workers:
+        loader = DataLoader(chunks, batch_size=None, num_workers=min(workers, len(chunks)))
     shape = (len(images), wanted.channels, wanted.image_size, wanted.image_size)
     views = torch.empty(shape, dtype=torch.uint8) if wanted.keep else None
     histogram = torch.zeros(wanted.channels, 256, dtype=torch.int64)
     good: list[int] = []
     bad: list[tuple[int, str]] = []
-    for index, result in _results(_Views(images, wanted), workers):
-        if isinstance(result, str):
-            bad.append((index, result))
-            continue
-        if views is not None and result is not None:
-            views[len(good)] = result
-        elif result is not None:
-            histogram += _count(result[None])
-        good.append(index)
-    if views is not None:
-        views = views[: len(good)]
-        histogram = _count(views)
-    return _Surveyed(good, views, bad, histogram)
-
-
-def _results(views: _Views, workers: int) -> Iterator[tuple[int, Tensor | str | None]]:
-    if not workers:
-        yield from (views[i] for i in range(len(views)))
-        return
-    for batch in DataLoader(views, batch_size=64, num_workers=workers, collate_fn=list):
-        yield from batch
+    for found in loader:
+        if views is not None and found.views is not None:
+            views[len(good) : len(good) + len(found.good)] = found.views
+        good.extend(found.good)
+        bad.extend(found.bad)
+        histogram += found.histogram
+    return _Found(good, None if views is None else views[: len(good)], bad, histogram)
 
 
 def _sampled_histogram(images: ImageList, wanted: _Pass, settings: DataSettings) -> Tensor:
@@ -216,10 +243,13 @@ def _sampled_histogram(images: ImageList, wanted: _Pass, settings: DataSettings)
     return _survey(sample, replace(wanted, decode=True), _workers(settings, sample)).histogram
 
 
-def _count(views: Tensor) -> Tensor:
+def _count(views: Tensor | None, channels: int) -> Tensor:
     """(N, C, H, W) uint8 -> (C, 256) int64."""
-    channels = [views[:, c].flatten() for c in range(views.shape[1])]
-    return torch.stack([torch.bincount(c, minlength=256) for c in channels])
+    if views is None:
+        return torch.zeros(channels, 256, dtype=torch.int64)
+    return torch.stack(
+        [torch.bincount(views[:, c].flatten(), minlength=256) for c in range(channels)]
+    )
 
 
 def _moments(histogram: Tensor) -> tuple[tuple[float, ...], tuple[float, ...]]:

@@ -101,4 +101,4 @@ def _image(pixels: Pixels) -> Image.Image:
 def _tensor(pixels: Pixels) -> Tensor:
     if pixels.ndim == 2:
         pixels = pixels[..., None]
-    return torch.from_numpy(np.ascontiguousarray(pixels.transpose(2, 0, 1)))
+    return torch.from_numpy(pixels.transpose(2, 0, 1).copy())

@@ -10,15 +10,19 @@ from typing import Any
 from fathom.data.catalog import Summary, open_catalog
 from fathom.data.settings import DataSettings
 from fathom.errors import unknown
+from fathom.models.registry import model_card
 from fathom.recipes.cifar import cifar_resnet_2015
 from fathom.recipes.default import default
 from fathom.training.recipe import Recipe
-from fathom.training.settings import change
+from fathom.training.settings import change, parse
 
 RECIPES: Mapping[str, Callable[[Summary], Recipe]] = {
     "default": default,
     "cifar_resnet_2015": cifar_resnet_2015,
 }
+
+
+_LENGTHS = ("epochs", "minutes", "steps")  # of which a recipe has one: a new one replaces it
 
 
 def check_recipe(name: str) -> None:
@@ -45,18 +49,26 @@ def recipe(
     Raises UserError for unknown names, ill-typed values and data that cannot be used.
     """
     check_recipe(name)
+    changes = dict(changes or {})
+    if "model.name" in changes:
+        model_card(changes["model.name"])  # a wrong name fails before the data are looked at
     settings = DataSettings(source=data) if isinstance(data, str) else data
+    for path in [p for p in changes if p.startswith("data.")]:
+        settings = change(settings, path[5:], changes.pop(path), prefix="data.")
     settings = _absolute(settings)
     known = [f.name for f in fields(Recipe)]
     for key in replacements:
         if key not in known:
             raise unknown("setting", key, known)
+    for key in [k for k in changes if k in _LENGTHS]:
+        replacements[key] = parse(Recipe, key, changes.pop(key))
     base = replace(RECIPES[name](open_catalog(settings).summary()), data=settings)
-    if replacements.get("minutes") is not None:
-        replacements.setdefault("epochs", None)
+    if any(replacements.get(key) is not None for key in _LENGTHS):
+        replacements = {**dict.fromkeys(_LENGTHS), **replacements}
     base = replace(base, **replacements)
-    for path, text in (changes or {}).items():
+    for path, text in changes.items():
         base = change(base, path, text)
+    model_card(base.model.name)
     return base
 
 

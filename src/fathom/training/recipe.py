@@ -146,7 +146,8 @@ class OneCycle:
 class Recipe:
     """One complete training run.
 
-    epochs or minutes is set, never both: with minutes the schedule is laid over measured time.
+    One of epochs, steps and minutes is set: a run is that many passes over the training images,
+    that many optimizer steps, or that much time, over which the schedule is then laid.
     batch_size counts the images of one optimizer step. image_size is the side of the square that
     the network sees. ema is the decay of the average of the weights, None for none. clip_norm
     bounds the norm of the whole gradient, None for no bound. select says which weights the run
@@ -163,6 +164,7 @@ class Recipe:
     batch_size: int
     epochs: int | None
     minutes: float | None = None
+    steps: int | None = None
     loss: LossSettings = field(default_factory=LossSettings)
     schedule: Cosine | Step | OneCycle = field(default_factory=Cosine)
     clip_norm: float | None = None
@@ -175,11 +177,13 @@ class Recipe:
     channels_last: bool = True
 
     def __post_init__(self) -> None:
+        lengths = {"epochs": self.epochs, "minutes": self.minutes, "steps": self.steps}
         require(
-            (self.epochs is None) != (self.minutes is None),
-            f"epochs is {self.epochs} and minutes is {self.minutes}; set exactly one of them",
+            sum(value is not None for value in lengths.values()) == 1,
+            f"the length of the run is {lengths}; set exactly one of the three",
         )
-        for name, value in (("epochs", self.epochs), ("patience", self.patience)):
+        counts = {"epochs": self.epochs, "steps": self.steps, "patience": self.patience}
+        for name, value in counts.items():
             require(value is None or value >= 1, f"{name} is {value}; it must be at least 1")
         for name, number in (("minutes", self.minutes), ("clip_norm", self.clip_norm)):
             require(number is None or number > 0, f"{name} is {number}; it must be above 0")

@@ -28,7 +28,6 @@ class Started:
     notes: tuple[str, ...]
     steps_per_epoch: int
     total_steps: int | None
-    epochs: int | None
     minutes: float | None
     resumed_step: int | None
 

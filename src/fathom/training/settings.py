@@ -138,6 +138,12 @@ def _parse(kind: Any, text: str) -> Any:
         return text
 
 
+def parse(cls: type, name: str, text: str) -> Any:
+    """Text as the value of one plain field of a dataclass. Raises UserError for another type."""
+    kind = _types(cls)[name]
+    return _value(kind, _parse(kind, text), name)
+
+
 def change(settings: T, path: str, text: str, *, prefix: str = "") -> T:
     """A copy with the field at a dotted path set from text, typed as the field is.
 

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from pathlib import Path
 
 import torch
@@ -47,7 +47,7 @@ def train(
     save_seconds: float = 30.0,
     started: float | None = None,
     command: str | None = None,
-) -> Iterator[Report]:
+) -> Generator[Report, None, None]:
     """Train as the recipe says and yield a report after every step and epoch.
 
     Args:
@@ -83,7 +83,7 @@ def train(
 
 def resume(
     folder: str | Path, *, save_seconds: float = 30.0, started: float | None = None
-) -> Iterator[Report]:
+) -> Generator[Report, None, None]:
     """Go on with a run from its last good checkpoint, as `train` does.
 
     Raises UserError for a folder that is no run, a run that has ended, or data that have changed.
@@ -176,13 +176,18 @@ class _Trainer:
         self.done = self.ended = False
         self.evaluation: Evaluation | None = None
         self.pace = Pace(
-            total_steps=None if recipe.epochs is None else recipe.epochs * self.per_epoch,
+            total_steps=self._total_steps(),
             minutes=recipe.minutes,
             started=started,
             before=checkpoint.state["seconds"] if checkpoint else 0.0,
             images_judged=sum(len(dataset.splits[s].images) for s in {self.watched, dataset.judge}),
             batch_size=recipe.batch_size,
         )
+
+    def _total_steps(self) -> int | None:
+        """Steps of the whole run; None where time decides."""
+        epochs = self.recipe.epochs
+        return self.recipe.steps if epochs is None else epochs * self.per_epoch
 
     @property
     def watched(self) -> str:
@@ -366,8 +371,7 @@ class _Trainer:
             bad_images=tuple((b.name, b.reason) for b in dataset.bad),
             notes=dataset.notes,
             steps_per_epoch=self.per_epoch,
-            total_steps=None if recipe.epochs is None else recipe.epochs * self.per_epoch,
-            epochs=recipe.epochs,
+            total_steps=self._total_steps(),
             minutes=recipe.minutes,
             resumed_step=resumed,
         )

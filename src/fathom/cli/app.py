@@ -1,0 +1,171 @@
+"""The commands and their help. PyTorch is imported by a command when it runs, not before."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+from cyclopts import App, Parameter
+
+from fathom.cli.train import train
+from fathom.version import __version__
+
+_HELP = """Train deep convolutional networks on your images and see why they train.
+
+Start here:
+
+    fathom train                        1,797 handwritten digits, half a minute
+    fathom train photos/                your pictures: photos/cats/1.jpg, ...
+    fathom train photos/ --minutes 20   the best that twenty minutes allow
+    fathom predict runs/photos-resnet18 new.jpg
+
+Every training run writes a folder with its weights, its log and report.html.
+"""
+
+Json = Annotated[bool, Parameter(name="--json", negative="", show_default=False)]
+
+
+def _version() -> str:
+    return f"fathom {__version__}"
+
+
+app = App(
+    name="fathom",
+    help=_HELP,
+    help_format="plaintext",
+    version=_version,
+    version_flags=["--version"],
+)
+app.command(train, sort_key=0)
+
+
+def show_json(value: dict[str, Any]) -> None:
+    """Print the one object of a command."""
+    json.dump(value, sys.stdout, ensure_ascii=False)
+    sys.stdout.write("\n")
+
+
+@app.command(sort_key=1)
+def evaluate(run: Path, data: str | None = None, /, *, json: Json = False) -> None:
+    """Measure a run's weights on its own held-out images, or on other data.
+
+    Parameters
+    ----------
+    run
+        The folder that `fathom train` printed.
+    data
+        A folder, archive, CSV manifest or built-in name; its classes must be the run's.
+    json
+        Print one JSON object: top1, loss, ece, num_images, per_class and more.
+    """
+    from fathom.classifier import load
+    from fathom.cli.tables import show_bad_images, show_evaluation
+
+    found, bad = load(run).evaluate(data)
+    if json:
+        left_out = [{"name": b.name, "reason": b.reason} for b in bad]
+        show_json({**found.to_dict(), "run": str(run), "bad_images": left_out})
+        return
+    show_bad_images([(b.name, b.reason) for b in bad])
+    show_evaluation(found)
+
+
+@app.command(sort_key=2)
+def predict(
+    run: Path,
+    /,
+    *paths: Path,
+    top: int = 5,
+    json: Json = False,
+    csv: Annotated[bool, Parameter(negative="", show_default=False)] = False,
+) -> int:
+    """Name the likeliest classes of images, with probabilities.
+
+    Parameters
+    ----------
+    run
+        The folder that `fathom train` printed.
+    paths
+        Image files, or folders of them.
+    top
+        How many classes to name for each image.
+    json
+        Print one JSON object with a list of predictions.
+    csv
+        Print a table of path, rank, class and probability, separated by commas.
+    """
+    from fathom.classifier import load
+    from fathom.cli.tables import show_predictions, show_predictions_csv
+    from fathom.errors import UserError, require
+
+    require(bool(paths), "no images: name files or folders after the run")
+    require(not (json and csv), "--json and --csv exclude each other; choose one")
+    require(top >= 1, f"--top is {top}; it must be at least 1")
+    predictions = load(run).predict(paths, top=top)
+    if json:
+        rows = [
+            {
+                "path": p.name,
+                "top": [{"class": name, "probability": chance} for name, chance in p.top],
+                "error": p.error,
+            }
+            for p in predictions
+        ]
+        show_json({"run": str(run), "predictions": rows})
+    elif csv:
+        show_predictions_csv(predictions)
+    else:
+        show_predictions(predictions)
+    unread = [p for p in predictions if p.error]
+    if len(unread) == len(predictions):
+        raise UserError(f"none of {len(unread)} files could be read; {unread[0].error}")
+    return 0
+
+
+@app.command(sort_key=3)
+def models(pattern: str = "*", /, *, json: Json = False) -> None:
+    """List the networks: year, parameters, multiply-adds, operations, published accuracy.
+
+    Parameters
+    ----------
+    pattern
+        Part of the names, with * for anything, as in 'cifar_*'.
+    json
+        Print one JSON object with a list of cards.
+    """
+    from dataclasses import asdict
+
+    from fathom.cli.tables import show_models
+    from fathom.errors import unknown
+    from fathom.models.registry import VARIANTS, list_models, model_card
+
+    names = list_models(pattern)
+    if not names:
+        raise unknown("model", pattern, VARIANTS, "`fathom models` lists all.")
+    cards = [model_card(name) for name in names]
+    if json:
+        show_json({"models": [{**asdict(card), "flops": card.flops} for card in cards]})
+    else:
+        show_models(cards)
+
+
+@app.command(sort_key=4)
+def report(run: Path, /, *, json: Json = False) -> None:
+    """Write a run's report.html anew from its folder.
+
+    Parameters
+    ----------
+    run
+        The folder that `fathom train` printed.
+    json
+        Print one JSON object: report.
+    """
+    from fathom.report import write_report
+
+    path = write_report(run)
+    if json:
+        show_json({"report": str(path)})
+    else:
+        print(path)
