@@ -83,7 +83,13 @@ def choose_runtime(device: str = "auto", precision: str = "auto") -> Runtime:
             precision = "bfloat16" if major >= 8 else "float16" if major == 7 else "float32"
     elif precision == "float16" and chosen.type == "cpu":
         raise UserError("precision float16 is slow and inexact on a CPU; use float32 or bfloat16")
-    return Runtime(chosen, precision, available_cores())
+    return Runtime(chosen, precision, _threads())
+
+
+def _threads() -> int:
+    """OMP_NUM_THREADS where it is set, as every numerical library obeys it; else the cores."""
+    asked = os.environ.get("OMP_NUM_THREADS", "")
+    return int(asked) if asked.isdigit() and int(asked) > 0 else available_cores()
 
 
 def _choose_device(name: str) -> torch.device:

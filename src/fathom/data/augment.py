@@ -56,8 +56,9 @@ def _gather(
 
 
 def _reflect(index: Tensor, size: int) -> Tensor:
-    """Mirror indices outside [0, size) at the edge pixels, which are not repeated."""
+    """Mirror indices outside [0, size) at the edge pixels, which are not repeated, as often as a
+    padding wider than the image takes."""
     if size == 1:
         return torch.zeros_like(index)
-    index = index.abs()
+    index = index.abs() % (2 * (size - 1))
     return torch.where(index >= size, 2 * (size - 1) - index, index)

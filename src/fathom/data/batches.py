@@ -116,7 +116,7 @@ class TrainingBatches:
             if not len(positions):
                 raise UserError(
                     f"none of the {len(broken)} images of step {number} could be read; the first "
-                    f"is {broken[0][0]}: {broken[0][1]}. Are the data still where they were?"
+                    f"is {_first_broken(broken)}"
                 )
             chosen = targets[positions].to(self._runtime.device)
             yield self._finish(number, views, chosen, positions, broken)
@@ -148,12 +148,34 @@ def evaluation_batches(
         return
     dataset = _Decoded(split.images, preprocess, None, 0)
     keys = [[(0, int(p)) for p in chunk] for chunk in chunks]
-    for views, positions, broken in _stream(
-        dataset, keys, loader_workers(workers, runtime), runtime
-    ):
-        if len(positions):
-            chosen = targets[positions].to(device)
-            yield Batch(preprocess.normalise(views), chosen, positions, broken)
+    stream = _stream(dataset, keys, loader_workers(workers, runtime), runtime)
+    for views, positions, broken in _without_empty(stream):
+        chosen = targets[positions].to(device)
+        yield Batch(preprocess.normalise(views), chosen, positions, broken)
+
+
+def _without_empty(stream: Iterator[_Collated]) -> Iterator[_Collated]:
+    """The batches that have images; the broken files of one without go with a batch beside it.
+
+    Raises UserError when no batch has any.
+    """
+    views, positions, broken = next(stream)
+    for following in stream:
+        if len(following[1]) and len(positions):
+            yield views, positions, broken
+            views, positions, broken = following
+        else:
+            views, positions = (views, positions) if len(positions) else following[:2]
+            broken += following[2]
+    if not len(positions):
+        raise UserError(
+            f"none of {len(broken)} images could be read; the first is {_first_broken(broken)}"
+        )
+    yield views, positions, broken
+
+
+def _first_broken(broken: Sequence[tuple[str, str]]) -> str:
+    return f"{broken[0][0]}: {broken[0][1]}. Are the data still where they were?"
 
 
 def loader_workers(workers: int | str, runtime: Runtime) -> int:
@@ -232,6 +254,7 @@ def _stream(dataset: _Decoded, keys: Any, workers: int, runtime: Runtime) -> Ite
         pin_memory=on_gpu,
         worker_init_fn=_ignore_interrupts,
         prefetch_factor=4 if workers else None,
+        generator=generator("loader"),  # else it draws from the global one
     )
     for views, positions, broken in loader:
         yield views.to(runtime.device, non_blocking=on_gpu), positions, broken

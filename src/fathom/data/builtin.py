@@ -12,8 +12,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from PIL import Image
 
-from fathom.data.decode import Header, Pixels, from_pillow
+from fathom.data.decode import BadImageError, Header, Pixels, from_pillow
 from fathom.data.sources import Arrays, Source
 from fathom.errors import UserError
 
@@ -82,11 +83,19 @@ class TorchvisionItems:
         return 0  # torchvision does not say, and its checksums already vouch for the files
 
     def header(self, key: str) -> Header:
-        image = self.dataset[int(key)][0]
+        image = self._image(key)
         return Header(image.width, image.height, 1 if image.mode in ("1", "L") else 3)
 
     def pixels(self, key: str, channels: int) -> Pixels:
-        return from_pillow(self.dataset[int(key)][0], channels)
+        return from_pillow(self._image(key), channels)
+
+    def _image(self, key: str) -> Image.Image:
+        try:
+            image: Image.Image = self.dataset[int(key)][0]
+            image.load()
+        except Exception as error:  # a file that has gone, or was damaged after its checksum
+            raise BadImageError(f"unreadable ({error})") from error
+        return image
 
 
 def load_builtin(name: str, data_dir: str | None) -> Loaded:
@@ -112,15 +121,16 @@ def load_builtin(name: str, data_dir: str | None) -> Loaded:
 def _find_or_download(cls: Any, name: str, root: Path, arguments: Mapping[str, Any]) -> Any:
     try:
         return cls(str(root), download=False, **arguments)
-    except (OSError, RuntimeError):
-        pass  # not there yet
+    except Exception:  # not there yet, or damaged, which shows as almost anything
+        pass
     try:
         root.mkdir(parents=True, exist_ok=True)
         return cls(str(root), download=True, **arguments)
-    except (OSError, RuntimeError) as error:
+    except Exception as error:
+        reason = str(error) or type(error).__name__
         raise UserError(
-            f"{name} is not in {root} and could not be downloaded ({error}); fetch it where there "
-            "is a network and name its folder with --data-dir"
+            f"{name} is not in {root}, or damaged, and could not be downloaded ({reason}); fetch it "
+            "where there is a network and name its folder with --data-dir"
         ) from error
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import random
-import tarfile
 import zipfile
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -15,8 +14,8 @@ from fathom.data.builtin import BUILTIN, load_builtin
 from fathom.data.decode import BadImageError, Header
 from fathom.data.layout import Classes, arrange, role_of
 from fathom.data.settings import DataSettings
-from fathom.data.sources import FileSource, Folder, Source, Tar, Zip
-from fathom.errors import UserError, unknown
+from fathom.data.sources import FileSource, Folder, Source, Tar, Zip, is_tar
+from fathom.errors import UserError, require, unknown
 from fathom.runtime import derive_seed
 
 _ROLES = ("train", "val", "test")
@@ -185,12 +184,7 @@ def _some(names: Sequence[str], most: int = 8) -> str:
 
 
 def _open_path(text: str) -> Catalog:
-    path = Path(text).expanduser()
-    if not path.exists():
-        if "/" in text or "." in text:
-            raise UserError(f"no such file or folder: {text}")
-        advice = "A path to a folder, an archive or a CSV manifest works too."
-        raise unknown("data", text, BUILTIN, advice)
+    path = _existing(text)
     name = path.resolve().name.split(".")[0] or "data"
     if path.is_dir():
         return _from_files(Folder(path), text, name)
@@ -198,9 +192,33 @@ def _open_path(text: str) -> Catalog:
         return _from_manifest(path, name)
     if zipfile.is_zipfile(path):
         return _from_files(Zip(path), text, name)
-    if tarfile.is_tarfile(path):
+    if is_tar(path):
         return _from_files(Tar(path), text, name)
-    raise UserError(f"{text} is neither a folder, a zip or tar archive, nor a .csv manifest")
+    raise UserError(
+        f"{text} is neither a folder, a zip or tar archive, nor a .csv manifest, or it is damaged"
+    )
+
+
+def _existing(text: str) -> Path:
+    """A folder, or a file that can be read. Raises UserError for anything else."""
+    require(bool(text), "the data have an empty name; give a built-in name or a path")
+    try:
+        path = Path(text).expanduser()
+        there = path.exists()
+        if path.is_file():
+            path.open("rb").close()
+    except (OSError, RuntimeError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise UserError(f"{text[:200]} cannot be read: {reason}") from error
+    if there:
+        require(path.is_dir() or path.is_file(), f"{text} is neither a folder nor a file")
+        return path
+    if "/" in text or "." in text:
+        raise UserError(f"no such file or folder: {text}")
+    if text in BUILTIN:
+        raise UserError(f"{text} is a built-in set with splits of its own; give it alone, as DATA")
+    advice = "A path to a folder, an archive or a CSV manifest works too."
+    raise unknown("data", text, BUILTIN, advice)
 
 
 def _from_files(source: FileSource, where: str, name: str) -> Catalog:
@@ -219,21 +237,18 @@ def _from_files(source: FileSource, where: str, name: str) -> Catalog:
 
 def _from_manifest(path: Path, name: str) -> Catalog:
     """A CSV with the columns path, label and, if it likes, split; paths relative to the CSV."""
-    with path.open(newline="", encoding="utf-8-sig") as file:
-        reader = csv.DictReader(file, delimiter="\t" if path.suffix.lower() == ".tsv" else ",")
-        columns = list(reader.fieldnames or [])
-        lacking = [c for c in ("path", "label") if c not in columns]
-        if lacking:
-            raise UserError(
-                f"{path} lacks the column {' and '.join(lacking)}; its header is "
-                f"{','.join(columns) or 'empty'}, and path,label[,split] is wanted"
-            )
-        rows = list(reader)
+    columns, rows = _read_manifest(path)
+    lacking = [c for c in ("path", "label") if c not in columns]
+    if lacking:
+        raise UserError(
+            f"{path} lacks the column {' and '.join(lacking)}; its header is "
+            f"{','.join(columns) or 'empty'}, and path,label[,split] is wanted"
+        )
     if not rows:
         raise UserError(f"{path} has a header but no images")
     has_split = "split" in columns
     by_role: dict[str, list[tuple[str, str]]] = {}
-    for number, row in enumerate(rows, 2):
+    for number, row in rows:
         key, label = (row["path"] or "").strip(), (row["label"] or "").strip()
         role = role_of(row["split"] or "") if has_split else "all"
         if not key or not label or role is None:
@@ -258,6 +273,19 @@ def _from_manifest(path: Path, name: str) -> Catalog:
         for role, pairs in by_role.items()
     }
     return Catalog(name, names, splits)
+
+
+def _read_manifest(path: Path) -> tuple[list[str], list[tuple[int, dict[str, str | None]]]]:
+    """The columns of a manifest, and each of its rows with the number of its (last) line."""
+    try:
+        with path.open(newline="", encoding="utf-8-sig") as file:
+            reader = csv.DictReader(file, delimiter="\t" if path.suffix.lower() == ".tsv" else ",")
+            columns = list(reader.fieldnames or [])
+            return columns, [(reader.line_num, row) for row in reader]
+    except UnicodeDecodeError as error:
+        raise UserError(f"{path} is not UTF-8 text ({error.reason}); save it as UTF-8") from error
+    except csv.Error as error:
+        raise UserError(f"{path} cannot be read as a table: {error}") from error
 
 
 def _check(catalog: Catalog) -> None:

@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import Image, UnidentifiedImageError
 
 Pixels = NDArray[np.uint8]
 
@@ -24,7 +24,17 @@ MAX_ASPECT = 64
 
 _GRAY = {"1", "L", "LA", "La", "I;16", "I;16B", "I;16L", "I;16N", "I", "F"}
 # Formats that are one another's special cases: a phone's multi-picture file is a JPEG to everybody.
-_SAME = {"MPO": "JPEG", "JPEG": "JPEG", "APNG": "PNG"}
+_SAME = {"MPO": "JPEG", "JPEG": "JPEG", "APNG": "PNG", "DIB": "BMP"}
+_TURNS = {  # EXIF orientation -> what sets the picture upright
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+_SWAP_SIDES = {_TURNS[5], _TURNS[6], _TURNS[7], _TURNS[8]}
 
 
 class BadImageError(Exception):
@@ -44,9 +54,7 @@ def _open(data: bytes, name: str) -> Image.Image:
     """A checked, undecoded image. Raises BadImageError."""
     if not data:
         raise BadImageError("empty file, zero bytes")
-    with warnings.catch_warnings():
-        # The limits below are ours; Pillow's warning about the same thing would only repeat them.
-        warnings.simplefilter("ignore", Image.DecompressionBombWarning)
+    with warnings.catch_warnings(action="ignore"):  # the limits are ours, and odd metadata are fine
         try:
             image = Image.open(io.BytesIO(data))
         except Image.DecompressionBombError as error:
@@ -55,6 +63,8 @@ def _open(data: bytes, name: str) -> Image.Image:
             raise BadImageError("not an image") from error
         except Exception as error:  # Pillow's parsers raise almost anything on hostile bytes
             raise BadImageError(f"damaged header ({_words(error)})") from error
+    if image.format == "EPS":
+        raise BadImageError("PostScript is a program, not an image, and is never run")
     _check_size(*image.size)
     _check_extension(image, name)
     return image
@@ -79,11 +89,22 @@ def _words(error: Exception) -> str:
     return " ".join(str(error).split())[:80] or type(error).__name__
 
 
+def _turn(image: Image.Image) -> Image.Transpose | None:
+    """What sets an image upright; None for nothing, and where its EXIF data are damaged."""
+    try:
+        with warnings.catch_warnings(action="ignore"):
+            # The base class's method: that of a PNG first decodes the whole picture.
+            turn: object = Image.Image.getexif(image).get(0x0112)
+            return _TURNS.get(turn) if isinstance(turn, int) else None
+    except Exception:  # as hostile as headers, but no reason to lose a picture
+        return None
+
+
 def read_header(data: bytes, name: str) -> Header:
     """Size and channels (1 or 3) without decoding. Raises BadImageError."""
     image = _open(data, name)
     width, height = image.size
-    if image.getexif().get(0x0112, 1) >= 5:  # the EXIF orientations that swap the sides
+    if image.format != "TIFF" and _turn(image) in _SWAP_SIDES:  # Pillow turns TIFF files itself
         width, height = height, width
     return Header(width, height, 1 if image.mode in _GRAY else 3)
 
@@ -96,11 +117,11 @@ def decode(data: bytes, name: str, channels: int) -> Pixels:
     """
     image = _open(data, name)
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # odd metadata is no reason to disturb a run
+        with warnings.catch_warnings(action="ignore"):
             image.load()
-            upright = ImageOps.exif_transpose(image)
-            return from_pillow(upright, channels)
+            _check_size(*image.size)  # an icon's header may have claimed another size
+            turn = _turn(image)
+            return from_pillow(image if turn is None else image.transpose(turn), channels)
     except BadImageError:
         raise
     except Exception as error:
@@ -132,4 +153,6 @@ def _to_eight_bits(image: Image.Image) -> Image.Image:
     else:
         # A 16-bit file holds 0..65535; one whose values stay below 256 holds plain 8-bit values.
         scaled = values / 257.0 if image.mode.startswith("I;16") or values.max() > 255 else values
+    if "transparency" in image.info:  # one gray value of a 16-bit PNG that stands for nothing
+        scaled = np.where(values == image.info["transparency"], 255, scaled)
     return Image.fromarray(np.rint(scaled).astype(np.uint8))

@@ -3,7 +3,8 @@
     root/CLASS/.../image            images without a split
     root/train/CLASS/.../image      with one of val, valid, validation, or test, or both, beside it
 
-One folder around everything is looked through. Hidden files and folders are left out and said once.
+Folders around everything are looked through. Hidden files are left out, hidden folders too and said
+once, and so are files that lie in no class.
 """
 
 from __future__ import annotations
@@ -48,19 +49,14 @@ def arrange(listing: Listing, where: str) -> Layout:
 
     Raises UserError for no images, split folders without train, or two names for one split.
     """
-    files, folders, notes = _without_hidden(listing)
-    wrapper, files, folders = _without_wrapper(files, folders)
+    visible, folders, notes = _without_hidden(listing)
+    wrapper, files, folders = _without_wrapper(visible, folders)
     tops = {path.split("/")[0] for path in folders}
     roles = _split_folders(tops, where)
-    if not roles:
-        loose = [f for f in files if "/" not in f]
-        if loose and len(loose) < len(files):
-            notes.append(f"ignored {_count(loose, 'file')} beside the class folders")
-        return Layout({"all": _by_class(files, folders, where, wrapper)}, tuple(notes))
-    others = sorted(tops - set(roles))
+    others = sorted(tops - set(roles)) if roles else []
     if others:
         notes.append(f"ignored {', '.join(others)} beside the split folders")
-    splits = {}
+    splits = {} if roles else {"all": _by_class(files, folders, where, wrapper)}
     for top, role in roles.items():
         prefix = top + "/"
         splits[role] = _by_class(
@@ -69,11 +65,13 @@ def arrange(listing: Listing, where: str) -> Layout:
             f"{where} ({top})",
             wrapper + prefix,
         )
+    used = {file for classes in splits.values() for paths in classes.values() for file in paths}
+    said = tuple(f"{wrapper}{other}/" for other in others)
+    loose = [file for file in visible if file not in used and not file.startswith(said)]
+    if loose:
+        plural = "" if len(loose) == 1 else "s"
+        notes.append(f"ignored {len(loose)} file{plural} beside the class folders")
     return Layout(splits, tuple(notes))
-
-
-def _count(items: list[str], noun: str) -> str:
-    return f"{len(items)} {noun}{'' if len(items) == 1 else 's'}"
 
 
 def _without_hidden(listing: Listing) -> tuple[list[str], list[str], list[str]]:
@@ -123,9 +121,9 @@ def _split_folders(tops: set[str], where: str) -> dict[str, str]:
                 "the folders apart with --train-data and --val-data"
             )
         return {}
-    if present == {"train"}:
+    if len(roles) == 1:
         return {}
-    for role in present:
+    for role in sorted(present):
         same = [top for top, r in roles.items() if r == role]
         if len(same) > 1:
             raise UserError(

@@ -142,6 +142,11 @@ def load_split(
 
 def _keep_in_memory(settings: DataSettings, resized: bool, size: int) -> bool:
     room = available_memory() // 4
+    if settings.cache == "memory" and resized:
+        raise UserError(
+            "data.cache=memory keeps finished views, and augment.crop=resized cuts a new one from "
+            "the file each time; use data.cache=auto, or another crop"
+        )
     if settings.cache == "memory" and size > room:
         raise UserError(
             f"data.cache=memory needs {size / 2**30:.1f} GiB and a quarter of the free memory is "
@@ -222,7 +227,12 @@ def _survey(images: ImageList, wanted: _Pass, workers: int) -> _Found:
     chunks = _Chunks(images, wanted)
     loader: Iterable[_Found] = (chunks[i] for i in range(len(chunks)))
     if workers:
-        loader = DataLoader(chunks, batch_size=None, num_workers=min(workers, len(chunks)))
+        loader = DataLoader(
+            chunks,
+            batch_size=None,
+            num_workers=min(workers, len(chunks)),
+            generator=generator("loader"),  # else it draws from the global one
+        )
     shape = (len(images), wanted.channels, wanted.image_size, wanted.image_size)
     views = torch.empty(shape, dtype=torch.uint8) if wanted.keep else None
     histogram = torch.zeros(wanted.channels, 256, dtype=torch.int64)
@@ -240,7 +250,13 @@ def _survey(images: ImageList, wanted: _Pass, workers: int) -> _Found:
 def _sampled_histogram(images: ImageList, wanted: _Pass, settings: DataSettings) -> Tensor:
     order = torch.randperm(len(images), generator=generator("statistics"))
     sample = images.take(order[:AUDIT_LIMIT].tolist())
-    return _survey(sample, replace(wanted, decode=True), _workers(settings, sample)).histogram
+    found = _survey(sample, replace(wanted, decode=True), _workers(settings, sample))
+    if not found.good:
+        raise UserError(
+            f"none of {len(sample)} sampled training images can be decoded; the first is "
+            f"{sample.keys[0]!r}: {found.bad[0][1]}. Replace them"
+        )
+    return found.histogram
 
 
 def _count(views: Tensor | None, channels: int) -> Tensor:
@@ -284,11 +300,16 @@ def _require_every_class(splits: Mapping[str, Split], class_names: tuple[str, ..
 
 def _fingerprint(class_names: tuple[str, ...], splits: Mapping[str, Split]) -> str:
     """SHA-256 of class names and, image by image, split, name, class, bytes, and kept pixels."""
-    digest = hashlib.sha256("\0".join(class_names).encode())
+    digest = hashlib.sha256(_encode("\0".join(class_names)))
     for role, split in splits.items():
         images = split.images
         for key, target in zip(images.keys, images.targets, strict=True):
-            digest.update(f"{role}\0{key}\0{target}\0{images.source.size(key)}\n".encode())
+            digest.update(_encode(f"{role}\0{key}\0{target}\0{images.source.size(key)}\n"))
         if split.views is not None:
             digest.update(np.ascontiguousarray(split.views.numpy()).data)
     return digest.hexdigest()
+
+
+def _encode(text: str) -> bytes:
+    """Text as bytes; file names need not be UTF-8, and Python carries their bytes as surrogates."""
+    return text.encode(errors="surrogateescape")

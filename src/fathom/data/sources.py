@@ -14,11 +14,12 @@ from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, Self
 
 import numpy as np
+from PIL import Image
 
-from fathom.data.decode import BadImageError, Header, Pixels, decode, read_header
+from fathom.data.decode import BadImageError, Header, Pixels, decode, from_pillow, read_header
 from fathom.errors import UserError
 from fathom.runtime import available_memory
 
@@ -76,20 +77,21 @@ class Folder(FileSource):
     def size(self, key: str) -> int:
         try:
             return (self.root / key).stat().st_size
-        except OSError:
+        except (OSError, ValueError):
             return 0
 
     def read(self, key: str) -> bytes:
+        path = self.root / key
         try:
-            with (self.root / key).open("rb") as file:
-                status = os.fstat(file.fileno())
-                if not stat.S_ISREG(status.st_mode):
-                    raise BadImageError("not a regular file")
-                if status.st_size > _MAX_FILE_BYTES:
-                    raise BadImageError(f"absurd size: {status.st_size / 2**20:.0f} MiB")
-                return file.read()
+            status = path.stat()  # before opening, which would wait for the other end of a pipe
+            if not stat.S_ISREG(status.st_mode):
+                raise BadImageError("not a regular file")
+            _check_bytes(status.st_size)
+            return path.read_bytes()
         except FileNotFoundError as error:
             raise BadImageError("no such file") from error
+        except ValueError as error:
+            raise BadImageError(f"no file can have this name ({error})") from error
         except OSError as error:
             raise BadImageError(f"unreadable ({error.strerror})") from error
 
@@ -116,8 +118,8 @@ class Folder(FileSource):
             return
         for entry in entries:
             path = f"{below}/{entry.name}" if below else entry.name
-            if not entry.is_dir():
-                if entry.is_file() or entry.is_symlink():
+            if not _is_folder(entry):
+                if entry.is_symlink() or entry.is_file():
                     files.append(path)
                 continue
             real = os.path.realpath(entry.path)
@@ -126,6 +128,18 @@ class Folder(FileSource):
                 continue
             folders.append(path)
             self._walk(path, (*above, real), files, folders, notes)
+
+
+def _is_folder(entry: os.DirEntry[str]) -> bool:
+    try:
+        return entry.is_dir()
+    except OSError:  # a link to itself, or through a folder that may not be entered
+        return False
+
+
+def _check_bytes(size: int) -> None:
+    if size > _MAX_FILE_BYTES:
+        raise BadImageError(f"absurd size: {size / 2**20:.0f} MiB")
 
 
 class Zip(FileSource):
@@ -137,7 +151,7 @@ class Zip(FileSource):
         try:
             with zipfile.ZipFile(path) as archive:
                 self._sizes = {i.filename: i.file_size for i in archive.infolist()}
-        except (zipfile.BadZipFile, OSError) as error:
+        except Exception as error:  # damage also shows as NotImplementedError, struct.error, ...
             raise UserError(f"{path} cannot be read as a zip archive: {error}") from error
 
     def __getstate__(self) -> dict[str, Any]:
@@ -152,8 +166,7 @@ class Zip(FileSource):
         return self._sizes[key]
 
     def read(self, key: str) -> bytes:
-        if self._sizes[key] > _MAX_FILE_BYTES:
-            raise BadImageError(f"absurd size: {self._sizes[key] / 2**20:.0f} MiB")
+        _check_bytes(self._sizes[key])
         try:
             return self._archive().read(key)
         except Exception as error:  # zlib, lzma and zipfile each have errors of their own
@@ -164,20 +177,36 @@ class Zip(FileSource):
         return Listing(tuple(n for n in names if not n.endswith("/")), _folders_of(names))
 
 
+class _Member(tarfile.TarInfo):
+    """A member of an archive whose damage is an error: tarfile takes a damaged header, unless it is
+    the first, for the end of the archive, and the images behind it would be lost in silence."""
+
+    @classmethod
+    def frombuf(cls, buf: bytes | bytearray, encoding: str, errors: str) -> Self:
+        try:
+            return super().frombuf(buf, encoding, errors)
+        except tarfile.HeaderError as error:
+            if buf and not any(buf):
+                raise  # zeros, the mark of the end
+            raise tarfile.ReadError(f"cut off or damaged ({error})") from error
+
+
 class Tar(FileSource):
     """Members of a tar archive: read in place, or held in memory where it is compressed."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self._places: dict[str, tuple[int, int]] = {}
-        self._held: dict[str, bytes] = {}
+        self._places: dict[str, tuple[int, int]] = {}  # name -> offset, size
+        self._held: dict[int, bytes] = {}  # by offset, which a file's hard links share
         self._folders: list[str] = []
-        self._open: tuple[int, Any] | None = None
+        self._links = 0
         try:
             plain = _is_plain_tar(path)
-            with tarfile.open(path) as archive:
+            with tarfile.open(path, tarinfo=_Member) as archive:
                 self._index(archive, plain)
-        except (tarfile.TarError, EOFError, OSError) as error:
+        except UserError:
+            raise
+        except Exception as error:  # tarfile, zlib and lzma each have errors of their own
             raise UserError(f"{path} cannot be read as a tar archive: {error}") from error
 
     def _index(self, archive: tarfile.TarFile, plain: bool) -> None:
@@ -185,6 +214,10 @@ class Tar(FileSource):
         for member in archive:
             if member.isdir():
                 self._folders.append(member.name + "/")
+            elif member.islnk() and member.linkname in self._places:
+                self._places[member.name] = self._places[member.linkname]
+            elif member.islnk() or member.issym():
+                self._links += 1
             if not member.isfile():
                 continue
             self._places[member.name] = (member.offset_data, member.size)
@@ -198,29 +231,38 @@ class Tar(FileSource):
                     )
                 content = archive.extractfile(member)
                 assert content is not None
-                self._held[member.name] = content.read()
-
-    def __getstate__(self) -> dict[str, Any]:
-        return {**self.__dict__, "_open": None}
+                self._held[member.offset_data] = content.read()
 
     def size(self, key: str) -> int:
         return self._places[key][1]
 
     def read(self, key: str) -> bytes:
-        if key in self._held:
-            return self._held[key]
         offset, size = self._places[key]
-        if size > _MAX_FILE_BYTES:
-            raise BadImageError(f"absurd size: {size / 2**20:.0f} MiB")
-        if self._open is None or self._open[0] != os.getpid():
-            self._open = os.getpid(), self.path.open("rb")
-        file = self._open[1]
-        file.seek(offset)
-        data: bytes = file.read(size)
+        if offset in self._held:
+            return self._held[offset]
+        _check_bytes(size)
+        try:
+            with self.path.open("rb") as file:
+                file.seek(offset)
+                data = file.read(size)
+        except OSError as error:
+            raise BadImageError(f"unreadable in the archive ({error.strerror})") from error
+        if len(data) < size:
+            raise BadImageError("the archive has become shorter")
         return data
 
     def listing(self) -> Listing:
-        return Listing(tuple(sorted(self._places)), _folders_of([*self._places, *self._folders]))
+        notes = (f"skipped links in the archive: {self._links}",) if self._links else ()
+        folders = _folders_of([*self._places, *self._folders])
+        return Listing(tuple(sorted(self._places)), folders, notes)
+
+
+def is_tar(path: Path) -> bool:
+    """Whether a file begins like a tar archive, plain or compressed, even a damaged one."""
+    try:
+        return tarfile.is_tarfile(path)
+    except Exception:  # compressed, and broken within the first header
+        return True
 
 
 def _is_plain_tar(path: Path) -> bool:
@@ -257,6 +299,7 @@ class Arrays:
         image: Pixels = self.images[int(key)]
         if image.shape[2] == channels:
             return image
-        assert image.shape[2] == 1, "a colour set is never read as gray"
-        repeated: Pixels = np.repeat(image, channels, axis=2)
-        return repeated
+        if image.shape[2] == 1:
+            repeated: Pixels = np.repeat(image, channels, axis=2)
+            return repeated
+        return from_pillow(Image.fromarray(image), channels)

@@ -10,7 +10,6 @@ import time
 
 _EVALUATION_SHARE = 0.1  # of the time so far: a run by minutes spends no more on looking
 _FINISH_SECONDS = 1.5  # writing the last checkpoint, the results and the report
-_FORWARD_SHARE = 0.4  # of a training step: a guess until one evaluation has been timed
 
 
 class Pace:
@@ -34,7 +33,7 @@ class Pace:
         self._batch_size = batch_size
         self._step_seconds = 0.0
         self._looked = 0.0
-        self._evaluation_seconds: float | None = None
+        self._evaluation_seconds = 0.0
 
     def seconds(self) -> float:
         """Time since the start of the run, all sessions together."""
@@ -55,15 +54,18 @@ class Pace:
         """Training throughput of late."""
         return self._batch_size / self._step_seconds if self._step_seconds else 0.0
 
-    def _evaluation_estimate(self) -> float:
-        if self._evaluation_seconds is not None:
-            return self._evaluation_seconds
-        return self._images / self._batch_size * self._step_seconds * _FORWARD_SHARE
+    def wants_estimate(self, step: int) -> bool:
+        """Whether the cost of an evaluation is still unknown to a run that has to end on time."""
+        return self._budget is not None and step >= 3 and not self._evaluation_seconds
+
+    def estimate_evaluation(self, seconds_per_image: float) -> None:
+        """Take note of what evaluation costs, before the first whole one has been timed."""
+        self._evaluation_seconds = seconds_per_image * self._images
 
     def _training_budget(self) -> float:
         assert self._budget is not None
         finish = min(_FINISH_SECONDS, 0.04 * self._budget)
-        return max(self._budget - self._evaluation_estimate() - finish, 1e-3)
+        return max(self._budget - self._evaluation_seconds - finish, 1e-3)
 
     def progress(self, step: int) -> float:
         """How far the coming step lies in the run, in the middle of the step: 0 to 1."""
@@ -81,7 +83,7 @@ class Pace:
         """Whether an evaluation between epochs is affordable; always, in a run by epochs."""
         if self._total_steps is not None:
             return True
-        cost, now = self._evaluation_estimate(), self.seconds()
+        cost, now = self._evaluation_seconds, self.seconds()
         soon_over = now + 3 * cost > self._training_budget()
         return not soon_over and self._looked + cost <= _EVALUATION_SHARE * (now + cost)
 

@@ -13,6 +13,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Generator, Iterator
+from itertools import islice
 from pathlib import Path
 
 import torch
@@ -25,7 +26,7 @@ from fathom.data.catalog import open_catalog
 from fathom.data.load import Dataset, load_dataset
 from fathom.data.split import split_catalog
 from fathom.errors import UserError
-from fathom.evaluate import Evaluation, autocast, evaluate
+from fathom.evaluate import Evaluation, autocast, evaluate, run_model
 from fathom.models.registry import create_model
 from fathom.runtime import Runtime, choose_runtime, configured, derive_seed
 from fathom.training.checkpoint import Checkpoint, fingerprint, load_checkpoint, save_checkpoint
@@ -233,6 +234,8 @@ class _Trainer:
                     break
                 if self.saves.due(self.state.step % self.per_epoch == 0):
                     self._save()
+                if self.pace.wants_estimate(self.state.step):
+                    self.pace.estimate_evaluation(self._evaluation_cost())
         self._save()
         yield self._finish()
 
@@ -325,23 +328,38 @@ class _Trainer:
         )
         self.mark = time.monotonic()
 
+    def _evaluation_batches(self, split: str) -> Iterator[Batch]:
+        return evaluation_batches(
+            self.dataset.splits[split],
+            self.dataset.preprocess,
+            batch_size=max(64, self.recipe.batch_size),
+            runtime=self.runtime,
+            workers=self.recipe.data.workers,
+        )
+
     def _evaluate(self, split: str) -> Evaluation:
         before = time.monotonic()
         found = evaluate(
             self.state.usable,
-            evaluation_batches(
-                self.dataset.splits[split],
-                self.dataset.preprocess,
-                batch_size=max(64, self.recipe.batch_size),
-                runtime=self.runtime,
-                workers=self.recipe.data.workers,
-            ),
+            self._evaluation_batches(split),
             self.runtime,
             split=split,
             class_names=self.dataset.class_names,
         )
         self.pace.evaluated(time.monotonic() - before)
         return found
+
+    def _evaluation_cost(self) -> float:
+        """Seconds that evaluation takes for one image, from the second of two batches."""
+        batches = self._evaluation_batches(self.watched)
+        for _ in range(2):
+            before = time.monotonic()
+            found = list(islice(batches, 1))
+            if not found:
+                break
+            run_model(self.state.usable, found, self.runtime)
+            seconds = (time.monotonic() - before) / len(found[0].targets)
+        return seconds
 
     def _save(self, name: str = "last") -> None:
         """Write a checkpoint: all of the state, or for the best one its usable weights."""

@@ -1,0 +1,321 @@
+"""Plotly figures from plain values and the dataclasses of lower layers; the only place that draws.
+
+Every figure has a transparent ground and colours of middle lightness, at least 3 to 1 against white
+and against near-black, so that one figure serves a light and a dark page. Lines differ in dash and
+marker as well as in colour, so that they are told apart in grey. No figure has a fixed width; one
+without a height fills the box it stands in.
+
+Plotly reads a subset of HTML in labels: every name from the data goes through `_label`.
+"""
+
+from __future__ import annotations
+
+import html
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import plotly.graph_objects as go
+
+from fathom.evaluate import Bin, wilson
+from fathom.training.reports import EpochReport, StepReport
+
+BLUE, ORANGE, GREY = "#2f7fc1", "#d55e00", "#808790"
+_GRID = "rgba(128, 135, 144, 0.28)"
+# Steep at first, so that a single mistake shows; never opaque, so that text stays readable on it.
+_SHADE = [
+    [place, f"rgba(47, 127, 193, {opacity})"]
+    for place, opacity in ((0.0, 0.0), (0.001, 0.14), (0.1, 0.34), (1.0, 0.75))
+]
+_SPLITS = {"train": "training", "val": "validation", "test": "test"}
+_MARKED = 40  # points up to which every one gets a marker
+_WRITTEN = 20  # classes up to which the confusion matrix shows its counts as text
+LONGEST_LABEL = 22  # characters of a class name that an axis has room for
+
+_AXIS = {
+    "automargin": True,
+    "gridcolor": _GRID,
+    "linecolor": GREY,
+    "showline": True,
+    "ticks": "outside",
+    "ticklen": 4,
+    "tickcolor": GREY,
+    "title": {"standoff": 10, "font": {"size": 13}},
+    "zeroline": False,
+}
+_TEMPLATE = go.layout.Template(
+    layout={
+        "paper_bgcolor": "rgba(0,0,0,0)",
+        "plot_bgcolor": "rgba(0,0,0,0)",
+        "font": {"family": "system-ui, sans-serif", "size": 13, "color": GREY},
+        "margin": {"l": 8, "r": 24, "t": 36, "b": 48},
+        "hoverlabel": {"font": {"family": "system-ui, sans-serif", "size": 13}},
+        "legend": {"orientation": "h", "x": 0, "y": 1.02, "yanchor": "bottom"},
+        "xaxis": _AXIS,
+        "yaxis": _AXIS,
+    }
+)
+
+
+def _figure(traces: Sequence[Any], **layout: Any) -> go.Figure:
+    return go.Figure(list(traces), {"template": _TEMPLATE, **layout})
+
+
+def _label(name: str, longest: int | None = None) -> str:
+    """A name as text that Plotly shows as it is, shortened in the middle where it is long."""
+    if longest is not None and len(name) > longest:
+        name = f"{name[: longest - 7]}…{name[-6:]}"
+    return html.escape(name, quote=False).replace("$", "&#36;")  # two $ would ask for MathJax
+
+
+def _line(
+    xs: Sequence[float], ys: Sequence[float], name: str, *, hover: str, second: bool = False
+) -> go.Scatter:
+    """A solid blue line, or a dotted orange one for the second; points are marked while few."""
+    colour = ORANGE if second else BLUE
+    return go.Scatter(
+        x=list(xs),
+        y=list(ys),
+        name=name,
+        mode="lines+markers" if len(xs) <= _MARKED else "lines",
+        line={"color": colour, "width": 2, "dash": "3px,3px" if second else "solid"},
+        marker={"color": colour, "size": 7, "symbol": "diamond-open" if second else "circle"},
+        hovertemplate=f"{hover}<extra>{name}</extra>",
+    )
+
+
+def _finite(xs: Sequence[float], ys: Sequence[float | None]) -> tuple[list[float], list[float]]:
+    """The points that have a finite y."""
+    kept = [(x, y) for x, y in zip(xs, ys, strict=True) if y is not None and math.isfinite(y)]
+    return [x for x, _ in kept], [y for _, y in kept]
+
+
+def loss_curves(epochs: Sequence[EpochReport], kept_epoch: int | None = None) -> go.Figure:
+    """Mean loss in nats by epoch, counted from 1: training, and the split that was measured.
+
+    The axis is logarithmic where losses span more than two powers of ten. kept_epoch, counted from
+    0, is marked as the one whose weights the run keeps.
+    """
+    traces = _by_split(epochs, "train_loss", "loss", "%{y:.4f}")
+    values = [y for trace in traces for y in trace.y if y > 0]
+    wide = bool(values) and max(values) > 100 * min(values)
+    figure = _epochs_figure(traces, "Loss (nats)", len(epochs))
+    figure.update_yaxes(type="log" if wide else "linear")
+    return _mark(figure, kept_epoch)
+
+
+def top1_curves(epochs: Sequence[EpochReport], kept_epoch: int | None = None) -> go.Figure:
+    """Top-1 accuracy in percent by epoch, counted from 1; otherwise as `loss_curves`."""
+    figure = _epochs_figure(
+        _by_split(epochs, "train_top1", "top1", "%{y:.2%}"), "Top-1 accuracy (%)", len(epochs)
+    )
+    figure.update_yaxes(tickformat=".2~%")
+    return _mark(figure, kept_epoch)
+
+
+def _by_split(
+    epochs: Sequence[EpochReport], training: str, measured: str, hover: str
+) -> list[go.Scatter]:
+    """One line of the training figures, and one of each split that was measured."""
+    numbers = [e.epoch + 1 for e in epochs]
+    traces = [
+        _line(
+            *_finite(numbers, [getattr(e, training) for e in epochs]),
+            "training",
+            hover=hover,
+            second=True,
+        )
+    ]
+    for split in dict.fromkeys(e.split for e in epochs if e.split is not None):
+        values = [getattr(e, measured) if e.split == split else None for e in epochs]
+        name = _SPLITS.get(split, _label(split))
+        traces.append(_line(*_finite(numbers, values), name, hover=hover))
+    return traces
+
+
+def _epochs_figure(traces: Sequence[Any], title: str, count: int) -> go.Figure:
+    figure = _figure(traces, height=340, hovermode="x unified")
+    figure.update_xaxes(title_text="Epoch", tickformat="d", dtick=1 if count <= 12 else None)
+    return figure.update_yaxes(title_text=title)
+
+
+def _mark(figure: go.Figure, epoch: int | None) -> go.Figure:
+    if epoch is not None:
+        figure.add_vline(
+            x=epoch + 1,
+            line={"color": GREY, "width": 1.5, "dash": "dot"},
+            name=f"kept: epoch {epoch + 1}",
+            showlegend=True,
+        )
+    return figure
+
+
+def step_losses(steps: Sequence[StepReport]) -> go.Figure:
+    """Training loss in nats of single batches, by optimizer step."""
+    return _steps_figure(steps, [s.loss for s in steps], "Batch loss (nats)", "%{y:.4f}")
+
+
+def learning_rate(steps: Sequence[StepReport]) -> go.Figure:
+    """Learning rate by optimizer step."""
+    figure = _steps_figure(steps, [s.lr for s in steps], "Learning rate", "%{y:.4g}")
+    return figure.update_yaxes(exponentformat="power")
+
+
+def throughput(steps: Sequence[StepReport]) -> go.Figure:
+    """Training images a second, smoothed over some twenty steps, by optimizer step."""
+    rates = [s.images_per_second for s in steps]
+    return _steps_figure(steps, rates, "Images per second", "%{y:,.0f}")
+
+
+def _steps_figure(
+    steps: Sequence[StepReport], values: Sequence[float], title: str, hover: str
+) -> go.Figure:
+    xs, ys = _finite([s.step for s in steps], values)
+    figure = _figure([_line(xs, ys, "step %{x}", hover=hover)], height=230)
+    figure.update_layout(showlegend=False, margin_t=12)
+    figure.update_xaxes(title_text="Step", nticks=6)
+    return figure.update_yaxes(title_text=title, nticks=6, rangemode="tozero")
+
+
+def most_mistaken(matrix: Sequence[Sequence[int]], limit: int) -> list[int]:
+    """The `limit` classes with the most mistakes, missed or wrongly named, in their own order."""
+    missed = [sum(row) - row[i] for i, row in enumerate(matrix)]
+    wrongly = [sum(row[i] for row in matrix) - matrix[i][i] for i in range(len(matrix))]
+    order = sorted(range(len(matrix)), key=lambda i: -(missed[i] + wrongly[i]))
+    return sorted(order[:limit])
+
+
+def confusion_matrix(
+    matrix: Sequence[Sequence[int]],
+    class_names: Sequence[str],
+    *,
+    shown: Sequence[int] | None = None,
+) -> go.Figure:
+    """Images of a true class (rows) by predicted class (columns).
+
+    The colour is the share of all images of the row's class, in percent; the text, up to twenty
+    classes, is the count. shown picks classes out of larger matrices.
+    """
+    places = list(range(len(matrix)) if shown is None else shown)
+    totals = [sum(row) for row in matrix]
+    shares = [[matrix[i][j] / totals[i] if totals[i] else 0.0 for j in places] for i in places]
+    counts = [[matrix[i][j] or "" for j in places] for i in places]
+    names = [_label(class_names[i]) for i in places]
+    hover = [
+        [[matrix[i][j], totals[i], names[row], names[column]] for column, j in enumerate(places)]
+        for row, i in enumerate(places)
+    ]
+    heat = go.Heatmap(
+        z=shares,
+        zmin=0,
+        zmax=1,
+        text=counts,
+        customdata=hover,
+        texttemplate="%{text}" if len(places) <= _WRITTEN else None,
+        colorscale=_SHADE,
+        colorbar=_colorbar(),
+        xgap=1,
+        ygap=1,
+        hovertemplate="%{customdata[0]:,} of %{customdata[1]:,} images of %{customdata[2]}<br>"
+        "predicted as %{customdata[3]} (%{z:.1%})<extra></extra>",
+    )
+    return _class_axes(_figure([heat], margin_t=40), [class_names[i] for i in places])
+
+
+def _colorbar() -> dict[str, Any]:
+    """A scale above the matrix, named by its middle label."""
+    return {
+        "orientation": "h",
+        "x": 0,
+        "xanchor": "left",
+        "yref": "container",  # in units of the plot it would misplace the title of the x axis
+        "y": 1,
+        "yanchor": "top",
+        "len": 1,
+        "thickness": 8,
+        "outlinewidth": 0,
+        "tickvals": [0, 0.5, 1],
+        "ticktext": ["0%", "share of true class", "100%"],
+        "tickangle": 0,
+        "ypad": 4,
+    }
+
+
+def _class_axes(figure: go.Figure, class_names: Sequence[str]) -> go.Figure:
+    axis = {
+        "tickvals": list(range(len(class_names))),
+        "ticktext": [_label(name, LONGEST_LABEL) for name in class_names],
+        "tickfont": {"size": 13 if len(class_names) <= _WRITTEN else 10},
+        "showgrid": False,
+        "mirror": True,
+    }
+    figure.update_xaxes(
+        title_text="Predicted class", tickangle=-90 if len(class_names) > _WRITTEN else None, **axis
+    )
+    return figure.update_yaxes(title_text="True class", autorange="reversed", **axis)
+
+
+def reliability(bins: Sequence[Bin]) -> go.Figure:
+    """Above: accuracy against mean confidence of each bin, in percent, with 95 % Wilson intervals.
+
+    Below: predictions in each bin. A perfectly calibrated network lies on the dashed diagonal.
+    Source: Guo et al. 2017, arXiv:1706.04599, Figure 1.
+    """
+    full = [b for b in bins if b.count]
+    diagonal = go.Scatter(
+        x=[0, 1],
+        y=[0, 1],
+        mode="lines",
+        name="perfect calibration",
+        line={"color": GREY, "width": 1.5, "dash": "dash"},
+        hoverinfo="skip",
+    )
+    counts = go.Bar(
+        x=[(b.low + b.high) / 2 for b in full],
+        y=[b.count for b in full],
+        width=[0.9 * (b.high - b.low) for b in full],
+        text=[f"{b.count:,}" for b in full],
+        textposition="outside",
+        cliponaxis=False,
+        marker={"color": GREY},
+        yaxis="y2",
+        showlegend=False,
+        hovertemplate="%{y:,} predictions<extra></extra>",
+    )
+    figure = _figure([diagonal, _bin_points(full), counts], height=460)
+    figure.update_xaxes(
+        title_text="Confidence (%)", range=[0, 1.001], tickformat=".0%", anchor="y2", dtick=0.2
+    )
+    figure.update_layout(
+        yaxis={
+            "title": {"text": "Accuracy (%)"},
+            "domain": [0.36, 1],
+            "range": [0, 1.02],
+            "tickformat": ".0%",
+        },
+        yaxis2={**_AXIS, "title": {"text": "Images"}, "domain": [0, 0.24], "nticks": 3},
+    )
+    return figure
+
+
+def _bin_points(bins: Sequence[Bin]) -> go.Scatter:
+    """(mean confidence, accuracy) of each bin with its interval."""
+    spans = [wilson(round(b.accuracy * b.count), b.count) for b in bins]
+    return go.Scatter(
+        x=[b.confidence for b in bins],
+        y=[b.accuracy for b in bins],
+        name="this network, with 95 % interval",
+        mode="markers",
+        marker={"color": BLUE, "size": 9},
+        error_y={
+            "type": "data",
+            "array": [high - b.accuracy for b, (_, high) in zip(bins, spans, strict=True)],
+            "arrayminus": [b.accuracy - low for b, (low, _) in zip(bins, spans, strict=True)],
+            "color": BLUE,
+            "thickness": 1.5,
+            "width": 4,
+        },
+        customdata=[[b.low, b.high, b.count] for b in bins],
+        hovertemplate="confidence %{customdata[0]:.0%} to %{customdata[1]:.0%}: "
+        "%{customdata[2]:,} images<br>mean confidence %{x:.1%}, right %{y:.1%}<extra></extra>",
+    )

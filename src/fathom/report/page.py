@@ -1,0 +1,130 @@
+"""Put the sections together into one file that works offline, for good, and on any screen.
+
+The page's own policy forbids it every request and every script but the two that it brings along,
+whose hashes the policy names: a report can be opened whoever made the run.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+from pathlib import Path
+
+from plotly.offline import get_plotlyjs
+
+from fathom.report import results, setting
+from fathom.report.markup import Html, el, facts, join
+from fathom.report.material import Material, read_run
+from fathom.report.verdict import Verdict, judge
+from fathom.training.run import write_bytes
+from fathom.version import __version__
+
+_CONTENTS = (
+    ("training", "Training"),
+    ("classes", "Classes"),
+    ("mistakes", "Mistakes"),
+    ("calibration", "Calibration"),
+    ("data", "Data"),
+    ("model", "Model"),
+    ("machine", "Machine"),
+    ("recipe", "Do it again"),
+)
+
+
+def write_report(run: str | Path) -> Path:
+    """Write RUN/report.html from the other files of a run folder, and return its path.
+
+    Works for runs that have finished, diverged, were interrupted, or still go on; what is missing
+    is left out. The old report stays whole until the new one is complete.
+
+    Raises:
+        UserError: the folder is missing, is no run, or one of its files is damaged.
+        OSError: the disk is full.
+    """
+    folder = Path(run)
+    text = _page(read_run(folder))
+    path = folder / "report.html"
+    write_bytes(path, text.encode("utf-8", "replace"))
+    return path
+
+
+def _page(run: Material) -> str:
+    plotly, script = _own("page.js", before=get_plotlyjs())
+    head = el(
+        "head",
+        el("meta", charset="utf-8"),
+        el("meta", http_equiv="Content-Security-Policy", content=_policy(plotly, script)),
+        el("meta", name="viewport", content="width=device-width, initial-scale=1"),
+        el("meta", name="color-scheme", content="light dark"),
+        el("title", f"{run.recipe.model.name} on {run.data_name} · {run.name} · Fathom"),
+        el("style", Html(_read("page.css"))),
+    )
+    scripts = join(el("script", Html(code)) for code in (plotly, script))
+    return f"<!doctype html>\n{el('html', head, el('body', _body(run), scripts), lang='en')}\n"
+
+
+def _own(name: str, *, before: str) -> tuple[str, str]:
+    """Plotly's script and ours; neither may end the element that it stands in."""
+    scripts = before, _read(name)
+    assert not any("</script" in code.lower() for code in scripts)
+    return scripts
+
+
+def _read(name: str) -> str:
+    return Path(__file__).with_name(name).read_text(encoding="utf-8")
+
+
+def _policy(*scripts: str) -> str:
+    """Nothing from elsewhere; no script but those given."""
+    digests = (hashlib.sha256(code.encode()).digest() for code in scripts)
+    allowed = " ".join(f"'sha256-{base64.b64encode(d).decode()}'" for d in digests)
+    return (
+        f"default-src 'none'; script-src {allowed}; style-src 'unsafe-inline'; "
+        "img-src data: blob:; base-uri 'none'; form-action 'none'"
+    )
+
+
+def _body(run: Material) -> Html:
+    found = run.evaluation
+    sections = [results.training(run)]
+    if found is not None:
+        sections += [
+            results.classes(run, found),
+            results.mistakes(run, found),
+            results.calibration(run, found),
+        ]
+    about = [setting.data(run), setting.model(run), setting.machine(run), setting.recipe(run)]
+    content = join([*sections, *about])
+    return join(
+        [
+            _header(run),
+            el("main", _verdict(judge(run)), results.cards(run), _contents(content), content),
+            el("footer", f"Written by Fathom {__version__}. This page is complete in itself."),
+        ]
+    )
+
+
+def _header(run: Material) -> Html:
+    return el(
+        "header",
+        el("p", "Fathom · run ", el("bdi", run.name), class_="eyebrow"),
+        el("h1", run.recipe.model.name, " on ", el("bdi", run.data_name)),
+    )
+
+
+def _verdict(verdict: Verdict) -> Html:
+    return el(
+        "section",
+        el("h2", verdict.word, class_="status"),
+        el("p", verdict.lead, class_="lead"),
+        facts(verdict.remarks),
+        class_=f"verdict {verdict.status}",
+        id="verdict",
+    )
+
+
+def _contents(content: Html) -> Html:
+    """Links to the sections that are there."""
+    there = [(name, text) for name, text in _CONTENTS if f'<section id="{name}"' in content]
+    links = (el("a", text, href=f"#{name}") for name, text in there)
+    return el("nav", *links, aria_label="Contents")

@@ -1,0 +1,54 @@
+"""Names, cards and building by name."""
+
+import pytest
+import torch
+
+import fathom
+from fathom.cost import cost
+from fathom.errors import UserError
+
+
+def test_patterns_select_names_in_order() -> None:
+    assert fathom.list_models("cifar_plain*") == [f"cifar_plain{d}" for d in (20, 32, 44, 56)]
+    assert len(fathom.list_models()) == len(set(fathom.list_models()))
+
+
+@pytest.mark.parametrize("name", fathom.list_models())
+def test_a_card_declares_what_its_network_costs(name: str) -> None:
+    card = fathom.model_card(name)
+    with torch.device("meta"):
+        model = fathom.create_model(name)
+    found = cost(model, image_size=card.image_size, in_channels=card.in_channels)
+    assert (card.params, card.macs, card.flops) == (found.params, found.macs, found.flops)
+    assert all(0 < p.top1 < 1 and p.protocol and p.source for p in card.published)
+
+
+def test_classes_and_channels_are_free() -> None:
+    model = fathom.create_model("cifar_resnet20", num_classes=7, in_channels=1)
+    assert model(torch.zeros(2, 1, 28, 28)).shape == (2, 7)
+
+
+def test_spec_fields_replace_the_variant() -> None:
+    model = fathom.create_model("resnet18", num_classes=3, stem="cifar", widths=[8, 8, 16, 16])
+    assert [f.shape[1:] for f in model.features(torch.zeros(1, 3, 32, 32))] == [
+        (8, 32, 32),
+        (8, 16, 16),
+        (16, 8, 8),
+        (16, 4, 4),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"name": "resnet5O"}, "did you mean 'resnet50'"),
+        ({"name": "resnet18", "steem": "cifar"}, "did you mean 'stem'"),
+        ({"name": "resnet18", "stem": "vgg"}, "imagenet, cifar"),
+        ({"name": "resnet18", "depths": (2, 2)}, "same number of stages"),
+        ({"name": "resnet18", "num_classes": 0}, "at least 1"),
+        ({"name": "plain18", "zero_init": True}, "zero_init"),
+    ],
+)
+def test_what_cannot_be_built_is_said(arguments: dict[str, object], message: str) -> None:
+    with pytest.raises(UserError, match=message):
+        fathom.create_model(**arguments)  # type: ignore[arg-type]

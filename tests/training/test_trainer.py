@@ -1,0 +1,191 @@
+"""The trainer: its stream, its results, its folder, and what stops it."""
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+import torch.nn.functional as F
+
+import fathom
+from fathom.data.batches import Order
+from fathom.data.catalog import open_catalog
+from fathom.data.load import load_dataset
+from fathom.data.settings import AugmentSettings, DataSettings, NoCrop
+from fathom.data.split import split_catalog
+from fathom.errors import UserError
+from fathom.training.checkpoint import load_checkpoint
+from fathom.training.recipe import SGD, Cosine, Recipe
+from fathom.training.reports import EpochReport, Finished, Started, StepReport
+from fathom.training.run import Run
+from fathom.training.settings import change
+from tests.images import write_tree
+from tests.training.test_settings import a_recipe
+
+
+def quick(**replacements: Any) -> Recipe:
+    """Digits, a small residual network, a few steps."""
+    return replace(a_recipe(steps=4, epochs=None, ema=0.9), **replacements)
+
+
+def finish(recipe: Recipe, out: Path) -> Finished:
+    last = list(fathom.train(recipe, out=out))[-1]
+    assert isinstance(last, Finished)
+    return last
+
+
+def test_the_stream_tells_the_whole_run(tmp_path: Path) -> None:
+    recipe = quick(steps=None, epochs=2, batch_size=512, select="best")
+    reports = list(fathom.train(recipe, out=tmp_path / "run"))
+    assert isinstance(reports[0], Started)
+    assert reports[0].steps_per_epoch == 2
+    assert reports[0].counts == {"train": 1438, "val": 359}
+    assert [r.step for r in reports if isinstance(r, StepReport)] == [1, 2, 3, 4]
+    epochs = [r for r in reports if isinstance(r, EpochReport)]
+    assert [e.epoch for e in epochs] == [0, 1]
+    assert all(e.split == "val" and e.top1 is not None for e in epochs)
+    last = reports[-1]
+    assert isinstance(last, Finished)
+    assert last.evaluation.top1 == max(e.top1 for e in epochs if e.top1 is not None)
+
+
+def test_one_step_is_the_textbooks(tmp_path: Path) -> None:
+    """Nesterov SGD with decay on kernels alone, from the same start, written out by hand."""
+    recipe = quick(
+        steps=1,
+        ema=None,
+        augment=AugmentSettings(NoCrop(), flip=False),
+        optimizer=SGD(lr=0.5, momentum=0.9, nesterov=True, weight_decay=0.01),
+        schedule=Cosine(warmup=0.0),
+    )
+    stream = fathom.train(recipe, out=tmp_path / "run")
+    next(stream)
+    step = next(stream)
+    assert isinstance(step, StepReport)
+    stream.close()
+    after = load_checkpoint(tmp_path / "run" / "checkpoints", "last").part("model")
+    before = load_checkpoint(tmp_path / "run" / "checkpoints", "previous").part("model")
+
+    chosen = split_catalog(open_catalog(recipe.data), recipe.data, choosing=False)
+    data = load_dataset(chosen, recipe.data, recipe.augment, image_size=8, channels=1)
+    split = data.splits["train"]
+    _, _, positions = next(Order(len(split.images), 32, recipe.seed).steps(0))
+    assert split.views is not None
+    model = fathom.create_model("cifar_resnet20", in_channels=1).train()
+    model = model.to(memory_format=torch.channels_last)
+    model.load_state_dict(before)
+    loss = F.cross_entropy(
+        model(data.preprocess.normalise(split.views[positions])), split.targets[positions]
+    )
+    assert loss.item() == pytest.approx(step.loss, rel=1e-5)
+    loss.backward()  # type: ignore[no-untyped-call]
+    for name, parameter in model.named_parameters():
+        assert parameter.grad is not None
+        gradient = parameter.grad + 0.01 * parameter.detach() * (parameter.ndim > 1)
+        expected = parameter.detach() - step.lr * (gradient + 0.9 * gradient)
+        torch.testing.assert_close(after[name], expected, rtol=1e-4, atol=1e-5)
+
+
+def test_same_seed_same_bits_another_seed_others(tmp_path: Path) -> None:
+    first = finish(quick(), tmp_path / "a").weights_sha256
+    assert finish(quick(), tmp_path / "b").weights_sha256 == first
+    assert finish(quick(seed=1), tmp_path / "c").weights_sha256 != first
+
+
+def test_the_folder_holds_everything(tmp_path: Path) -> None:
+    done = finish(quick(), tmp_path / "run")
+    run = Run.open(tmp_path / "run")
+    for name in ("recipe", "environment", "data", "cost", "evaluation", "result"):
+        assert run.read(name)
+    assert run.recipe() == quick()
+    assert len((run.folder / "split.csv").read_text().splitlines()) == 1 + 1797
+    assert list(run.folder.glob("events.out.tfevents.*"))
+    assert [r["kind"] for r in run.read_metrics()] == ["step", "epoch"]
+    assert run.read("result")["top1"] == done.evaluation.top1
+    assert {p.suffix for p in run.checkpoints.iterdir()} == {".json", ".safetensors"}
+    files = {e["file"] for e in run.read("evaluation")["examples"].values()}
+    assert files == {p.name for p in run.examples.iterdir()}
+
+
+def test_gradients_stay_until_the_next_step_begins(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    models = []
+
+    def keep(*arguments: Any, **named: Any) -> fathom.ImageClassifier:
+        models.append(fathom.create_model(*arguments, **named))
+        return models[-1]
+
+    monkeypatch.setattr("fathom.training.trainer.create_model", keep)
+    norms = [
+        [float(p.grad.norm()) for p in models[-1].parameters() if p.grad is not None]
+        for report in fathom.train(quick(), out=tmp_path / "run")
+        if isinstance(report, StepReport)
+    ]
+    assert len(norms) == 4
+    assert all(len(n) == len(list(models[-1].parameters())) for n in norms)
+    assert norms[0] != norms[1]
+
+
+def test_the_recipes_choices_reach_the_run(tmp_path: Path) -> None:
+    recipe = quick()
+    for path, text in {
+        "optimizer": "adamw",
+        "schedule": "step",
+        "loss.label_smoothing": "0.1",
+        "clip_norm": "1",
+        "ema": "none",
+        "channels_last": "false",
+        "model.spec.zero_init": "true",
+    }.items():
+        recipe = change(recipe, path, text)
+    finish(recipe, tmp_path / "run")
+    optimizer = load_checkpoint(tmp_path / "run" / "checkpoints", "last").part("optimizer")
+    assert {name.split(".")[1] for name in optimizer} == {"step", "exp_avg", "exp_avg_sq"}
+
+
+def test_a_loss_that_is_no_number_stops_the_run_and_keeps_the_weights(tmp_path: Path) -> None:
+    recipe = quick(steps=50, optimizer=SGD(lr=1e30), schedule=Cosine(warmup=0.0))
+    with pytest.raises(UserError, match=r"the loss became .* at step \d+; the first to go was lay"):
+        finish(recipe, tmp_path / "run")
+    kept = load_checkpoint(tmp_path / "run" / "checkpoints", "last")
+    assert all(v.isfinite().all() for v in kept.weights().values())
+    assert Run.open(tmp_path / "run").read("result")["status"] == "diverged"
+
+
+def test_nothing_is_written_when_the_recipe_cannot_run(tmp_path: Path) -> None:
+    for recipe, message in (
+        (quick(batch_size=5000), "larger than the 1438 training images"),
+        (quick(device="cuda:99"), "not on this machine"),
+        (quick(data=DataSettings(source=str(tmp_path / "nowhere"))), "no such file"),
+        (change(quick(), "model.spec.stam", "cifar"), "did you mean 'stem'"),
+    ):
+        with pytest.raises(UserError, match=message):
+            finish(recipe, tmp_path / "run")
+        assert not (tmp_path / "run").exists()
+
+
+def test_choosing_on_data_with_only_a_test_set_holds_out_from_training(tmp_path: Path) -> None:
+    for split, count in (("train", 20), ("test", 5)):
+        write_tree(tmp_path / "data" / split, {"a": count, "b": count}, size=12)
+    recipe = quick(
+        data=DataSettings(source=str(tmp_path / "data")), batch_size=4, select="best", image_size=12
+    )
+    done = finish(recipe, tmp_path / "run")
+    data = Run.open(tmp_path / "run").read("data")
+    assert data["counts"] == {"train": [18, 18], "val": [2, 2], "test": [5, 5]}
+    assert "held out" in data["origins"]["val"]
+    assert done.evaluation.split == "test"
+    records = Run.open(tmp_path / "run").read_metrics()
+    assert {r["split"] for r in records if r["kind"] == "epoch"} == {"val"}
+
+
+def test_minutes_end_on_time_and_annealed(tmp_path: Path) -> None:
+    recipe = quick(steps=None, minutes=0.15)
+    reports = list(fathom.train(recipe, out=tmp_path / "run"))
+    done = reports[-1]
+    assert isinstance(done, Finished)
+    # The bar of five percent is for runs of minutes; here start and finish weigh more.
+    assert done.seconds == pytest.approx(9, abs=1.5)
+    assert [r for r in reports if isinstance(r, StepReport)][-1].lr < 0.01 * recipe.optimizer.lr
