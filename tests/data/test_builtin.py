@@ -84,14 +84,14 @@ def test_a_set_that_cannot_be_had_says_what_to_do(
 def cifar_archive(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
-    """folder/cifar.tar.gz of five training batches and a test batch of 4 images each, which CIFAR10
-    then takes for its own. Returns the (N, 32, 32, 3) images."""
+    """folder/cifar.tar.gz of five training batches and a test batch of 10 images each, which
+    CIFAR10 then takes for its own. Returns the (50, 32, 32, 3) and (10, 32, 32, 3) images."""
     rng = np.random.default_rng(0)
-    rows = rng.integers(0, 256, (24, 3072), dtype=np.uint8)
+    rows = rng.integers(0, 256, (60, 3072), dtype=np.uint8)
     files = {"batches.meta": {"label_names": [f"name {i}" for i in range(10)]}}
-    labels = [i % 10 for i in range(24)]
+    labels = [7 * i % 10 for i in range(60)]
     for batch in range(6):
-        place = slice(4 * batch, 4 * batch + 4)
+        place = slice(10 * batch, 10 * batch + 10)
         name = f"data_batch_{batch + 1}" if batch < 5 else "test_batch"
         files[name] = {"data": rows[place], "labels": labels[place]}  # type: ignore[dict-item]
     contents = {name: pickle.dumps(value) for name, value in files.items()}
@@ -110,7 +110,7 @@ def cifar_archive(
     meta = {"filename": "batches.meta", "key": "label_names", "md5": sums["batches.meta"]}
     monkeypatch.setattr(datasets.CIFAR10, "meta", meta)
     images = rows.reshape(-1, 3, 32, 32).transpose(0, 2, 3, 1)
-    return images[:20], images[20:]
+    return images[:50], images[50:]
 
 
 class Quiet(SimpleHTTPRequestHandler):
@@ -124,9 +124,11 @@ def served(folder: Path) -> Iterator[str]:
     with ThreadingHTTPServer(("127.0.0.1", 0), partial(Quiet, directory=str(folder))) as server:
         thread = threading.Thread(target=server.serve_forever)
         thread.start()
-        yield f"http://127.0.0.1:{server.server_port}"
-        server.shutdown()
-        thread.join()
+        try:
+            yield f"http://127.0.0.1:{server.server_port}"
+        finally:
+            server.shutdown()
+            thread.join()
 
 
 def test_cifar10_is_downloaded_once_into_data_dir(
@@ -149,8 +151,8 @@ def test_cifar10_is_downloaded_once_into_data_dir(
             found = catalog.splits[role]
             assert isinstance(found.source, Arrays)
             assert np.array_equal(found.source.images, images)
-        assert catalog.splits["train"].targets == tuple(i % 10 for i in range(20))
-        assert catalog.splits["test"].targets == (0, 1, 2, 3)
+        assert catalog.splits["train"].targets == tuple(7 * i % 10 for i in range(50))
+        assert catalog.splits["test"].targets == tuple(7 * i % 10 for i in range(10))
 
 
 def test_a_download_of_the_wrong_bytes_is_refused(

@@ -127,7 +127,7 @@ def _find_or_download(cls: Any, name: str, root: Path, arguments: Mapping[str, A
         root.mkdir(parents=True, exist_ok=True)
         return cls(str(root), download=True, **arguments)
     except Exception as error:
-        reason = str(error) or type(error).__name__
+        reason = " ".join(str(error).split()) or type(error).__name__
         raise UserError(
             f"{name} is not in {root}, or damaged, and could not be downloaded ({reason}); fetch it "
             "where there is a network and name its folder with --data-dir"
