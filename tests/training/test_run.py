@@ -52,6 +52,16 @@ def test_a_torn_last_line_of_the_log_is_left_out(tmp_path: Path) -> None:
     assert list(run.read_metrics()) == [{"kind": "step", "step": 1}]
 
 
+def test_names_that_are_not_utf8_come_back(tmp_path: Path) -> None:
+    run = Run.create(tmp_path / "run", a_recipe(), None)
+    name = b"caf\xe9.png".decode("utf-8", "surrogateescape")
+    run.write("data", {"bad": name, "good": "café ☕"})
+    assert run.read("data")["bad"] == name
+    assert run.read("data")["good"] == "café ☕"
+    run.write_split([(name, "a", "train")])
+    assert b"caf\xe9.png" in (run.folder / "split.csv").read_bytes()
+
+
 def test_a_write_replaces_whole_files(tmp_path: Path) -> None:
     path = tmp_path / "file"
     write_bytes(path, b"one")

@@ -5,17 +5,16 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-import numpy as np
 import torch
 from torch import Tensor
 from torch.utils.data import DataLoader
 from torch.utils.data import Dataset as TorchDataset
 
 from fathom.data.catalog import ImageList
-from fathom.data.decode import BadImageError
+from fathom.data.decode import BadImageError, Pixels
 from fathom.data.settings import AugmentSettings, DataSettings, ResizedCrop
 from fathom.data.sources import Arrays
 from fathom.data.split import SplitCatalog
@@ -92,10 +91,12 @@ def load_dataset(
     wanted = _Pass(image_size, resize, channels, decode=keep or total <= AUDIT_LIMIT, keep=keep)
     splits: dict[str, Split] = {}
     bad: list[BadImage] = []
+    checksums: dict[str, list[int]] = {}
     histogram = torch.zeros(0)
     for role, images in catalog.splits.items():
         found = _survey(images, wanted, _workers(settings, images))
         splits[role] = Split(images.take(found.good), found.views)
+        checksums[role] = found.checksums
         bad.extend(BadImage(role, images.keys[i], reason) for i, reason in found.bad)
         if role == "train":
             histogram = found.histogram
@@ -113,7 +114,7 @@ def load_dataset(
         preprocess=Preprocess(image_size, resize, channels, mean, std),
         bad=tuple(bad),
         notes=catalog.notes,
-        fingerprint=_fingerprint(catalog.class_names, splits),
+        fingerprint=_fingerprint(catalog.class_names, splits, checksums),
     )
 
 
@@ -177,13 +178,15 @@ class _Pass:
 
 @dataclass(frozen=True)
 class _Found:
-    """Positions of usable images, their (N, C, S, S) views, and (position, reason) of the rest.
+    """Positions of usable images, their checksums and (N, C, S, S) views, and (position, reason) of
+    the rest.
 
     views is None where only headers were read, or where the views were not to be kept.
     histogram holds (C, 256) counts of the decoded pixels.
     """
 
     good: list[int]
+    checksums: list[int]
     views: Tensor | None
     bad: list[tuple[int, str]]
     histogram: Tensor
@@ -202,24 +205,26 @@ class _Chunks(TorchDataset[_Found]):
     def __getitem__(self, chunk: int) -> _Found:
         views: list[Tensor] = []
         good: list[int] = []
+        checksums: list[int] = []
         bad: list[tuple[int, str]] = []
         for index in range(chunk * _CHUNK, min((chunk + 1) * _CHUNK, len(self.images))):
+            source, key = self.images.source, self.images.keys[index]
             try:
+                checksum = source.checksum(key)
                 if self.wanted.decode:
-                    views.append(self._view(index))
+                    views.append(self._view(source.pixels(key, self.wanted.channels)))
                 else:
-                    self.images.source.header(self.images.keys[index])
+                    source.header(key)
                 good.append(index)
+                checksums.append(checksum)
             except BadImageError as error:
                 bad.append((index, str(error)))
         stacked = torch.stack(views) if views else None
         histogram = _count(stacked, self.wanted.channels)
-        return _Found(good, stacked if self.wanted.keep else None, bad, histogram)
+        return _Found(good, checksums, stacked if self.wanted.keep else None, bad, histogram)
 
-    def _view(self, index: int) -> Tensor:
-        source, key, wanted = self.images.source, self.images.keys[index], self.wanted
-        pixels = source.pixels(key, wanted.channels)
-        return centre_view(pixels, wanted.image_size, wanted.resize)
+    def _view(self, pixels: Pixels) -> Tensor:
+        return centre_view(pixels, self.wanted.image_size, self.wanted.resize)
 
 
 def _survey(images: ImageList, wanted: _Pass, workers: int) -> _Found:
@@ -237,14 +242,17 @@ def _survey(images: ImageList, wanted: _Pass, workers: int) -> _Found:
     views = torch.empty(shape, dtype=torch.uint8) if wanted.keep else None
     histogram = torch.zeros(wanted.channels, 256, dtype=torch.int64)
     good: list[int] = []
+    checksums: list[int] = []
     bad: list[tuple[int, str]] = []
     for found in loader:
         if views is not None and found.views is not None:
             views[len(good) : len(good) + len(found.good)] = found.views
         good.extend(found.good)
+        checksums.extend(found.checksums)
         bad.extend(found.bad)
         histogram += found.histogram
-    return _Found(good, None if views is None else views[: len(good)], bad, histogram)
+    views = None if views is None else views[: len(good)]
+    return _Found(good, checksums, views, bad, histogram)
 
 
 def _sampled_histogram(images: ImageList, wanted: _Pass, settings: DataSettings) -> Tensor:
@@ -298,15 +306,21 @@ def _require_every_class(splits: Mapping[str, Split], class_names: tuple[str, ..
             )
 
 
-def _fingerprint(class_names: tuple[str, ...], splits: Mapping[str, Split]) -> str:
-    """SHA-256 of class names and, image by image, split, name, class, bytes, and kept pixels."""
+def _fingerprint(
+    class_names: tuple[str, ...],
+    splits: Mapping[str, Split],
+    checksums: Mapping[str, Sequence[int]],
+) -> str:
+    """SHA-256 of class names and, image by image, split, name, class and checksum.
+
+    Of the files and not of the views, so that it is the same whether these are kept or not.
+    """
     digest = hashlib.sha256(_encode("\0".join(class_names)))
     for role, split in splits.items():
         images = split.images
-        for key, target in zip(images.keys, images.targets, strict=True):
-            digest.update(_encode(f"{role}\0{key}\0{target}\0{images.source.size(key)}\n"))
-        if split.views is not None:
-            digest.update(np.ascontiguousarray(split.views.numpy()).data)
+        rows = zip(images.keys, images.targets, checksums[role], strict=True)
+        for key, target, checksum in rows:
+            digest.update(_encode(f"{role}\0{key}\0{target}\0{checksum}\n"))
     return digest.hexdigest()
 
 

@@ -10,6 +10,7 @@ import os
 import stat
 import tarfile
 import zipfile
+import zlib
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -31,6 +32,9 @@ class Source(Protocol):
 
     def size(self, key: str) -> int:
         """Bytes of one image as stored."""
+
+    def checksum(self, key: str) -> int:
+        """CRC-32 of one image as stored. Raises BadImageError."""
 
     def header(self, key: str) -> Header:
         """Size and channels of one image without decoding it. Raises BadImageError."""
@@ -60,6 +64,9 @@ class FileSource(ABC):
 
     @abstractmethod
     def listing(self) -> Listing: ...
+
+    def checksum(self, key: str) -> int:
+        return zlib.crc32(self.read(key))
 
     def header(self, key: str) -> Header:
         return read_header(self.read(key), key)
@@ -150,7 +157,8 @@ class Zip(FileSource):
         self._open: tuple[int, zipfile.ZipFile] | None = None
         try:
             with zipfile.ZipFile(path) as archive:
-                self._sizes = {i.filename: i.file_size for i in archive.infolist()}
+                infos = archive.infolist()
+                self._members = {i.filename: (i.file_size, i.CRC) for i in infos}
         except Exception as error:  # damage also shows as NotImplementedError, struct.error, ...
             raise UserError(f"{path} cannot be read as a zip archive: {error}") from error
 
@@ -163,17 +171,20 @@ class Zip(FileSource):
         return self._open[1]
 
     def size(self, key: str) -> int:
-        return self._sizes[key]
+        return self._members[key][0]
+
+    def checksum(self, key: str) -> int:
+        return self._members[key][1]  # reading compares it
 
     def read(self, key: str) -> bytes:
-        _check_bytes(self._sizes[key])
+        _check_bytes(self.size(key))
         try:
             return self._archive().read(key)
         except Exception as error:  # zlib, lzma and zipfile each have errors of their own
             raise BadImageError(f"damaged in the archive ({error})") from error
 
     def listing(self) -> Listing:
-        names = sorted(self._sizes)
+        names = sorted(self._members)
         return Listing(tuple(n for n in names if not n.endswith("/")), _folders_of(names))
 
 
@@ -290,6 +301,9 @@ class Arrays:
 
     def size(self, key: str) -> int:
         return int(self.images[int(key)].nbytes)
+
+    def checksum(self, key: str) -> int:
+        return zlib.crc32(np.ascontiguousarray(self.images[int(key)]))
 
     def header(self, key: str) -> Header:
         _, height, width, channels = self.images.shape

@@ -20,6 +20,7 @@ from fathom.training.reports import Finished
 from fathom.training.run import Run
 from fathom.version import __version__
 
+_EXAMPLE_SIZE = 128  # pixels: the examples go into the report, up to 48 of them
 _PACKAGES = ("torch", "torchvision", "numpy", "pillow", "scikit-learn", "safetensors")
 
 
@@ -85,7 +86,9 @@ def write_result(run: Run, finished: Finished, dataset: Dataset) -> None:
     for confusion in found.confusions:
         for position, _ in confusion.examples:
             name = f"{found.split}-{position}.png"
-            _picture(split, position, dataset).save(run.examples / name)
+            picture = _picture(split, position, dataset)
+            picture.thumbnail((_EXAMPLE_SIZE, _EXAMPLE_SIZE))
+            picture.save(run.examples / name)
             examples[str(position)] = {"file": name, "path": split.images.keys[position]}
     run.write("evaluation", {"evaluation": found.to_dict(), "examples": examples})
     run.write(

@@ -61,8 +61,12 @@ def _flush_folder(folder: Path) -> None:
 
 
 def write_json(path: Path, value: Any) -> None:
-    """Write one JSON file as `write_bytes` does."""
-    write_bytes(path, (json.dumps(value, indent=1, ensure_ascii=False) + "\n").encode())
+    """Write one JSON file as `write_bytes` does.
+
+    A file name that is not UTF-8 holds lone surrogates; their backslash form is their JSON escape.
+    """
+    text = json.dumps(value, indent=1, ensure_ascii=False) + "\n"
+    write_bytes(path, text.encode("utf-8", "backslashreplace"))
 
 
 class Run:
@@ -131,7 +135,8 @@ class Run:
 
     def write_split(self, rows: Iterable[tuple[str, str, str]]) -> None:
         """Store (path, label, split) of every image used, as a CSV manifest."""
-        with (self.folder / "split.csv").open("w", newline="", encoding="utf-8") as file:
+        path = self.folder / "split.csv"
+        with path.open("w", newline="", encoding="utf-8", errors="surrogateescape") as file:
             writer = csv.writer(file)
             writer.writerow(("path", "label", "split"))
             writer.writerows(rows)
