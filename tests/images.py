@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import os
 import struct
 import tarfile
 import zipfile
@@ -95,12 +94,6 @@ def pack(root: Path, archive: Path) -> Path:
         for path in sorted(root.iterdir()):
             tar.add(path, path.name)
     return archive
-
-
-def odd_bytes_name(folder: Path) -> str:
-    """A file name that is not UTF-8, as Python carries it."""
-    del folder
-    return os.fsdecode(b"caf\xe9.png")
 
 
 def array_catalog(counts: Mapping[str, int], *, size: int = 8, channels: int = 1) -> Catalog:

@@ -96,7 +96,7 @@ def test_light_modules_leave_torch_alone(statement: str) -> None:
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 
-@pytest.mark.parametrize("floor", ["training.trainer", "classifier", "recipes.registry"])
+@pytest.mark.parametrize("floor", ["training.session", "classifier", "recipes.registry"])
 def test_lower_floors_need_no_command_line_packages(floor: str) -> None:
     code = (
         f"import sys, fathom.{floor}\n"

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from fathom.recipes.registry import recipe
     from fathom.report import write_report
     from fathom.training.recipe import Recipe
-    from fathom.training.trainer import resume, train
+    from fathom.training.session import resume, train
 
 _HOMES = {
     "Classifier": "classifier",
@@ -36,8 +36,8 @@ _HOMES = {
     "load": "classifier",
     "model_card": "models.registry",
     "recipe": "recipes.registry",
-    "resume": "training.trainer",
-    "train": "training.trainer",
+    "resume": "training.session",
+    "train": "training.session",
     "write_report": "report",
 }
 

@@ -164,7 +164,7 @@ def test_a_download_of_the_wrong_bytes_is_refused(
     monkeypatch.setenv("no_proxy", "127.0.0.1")
     with served(tmp_path) as address:
         monkeypatch.setattr(datasets.CIFAR10, "url", f"{address}/cifar.tar.gz")
-        with pytest.raises(UserError, match="cifar10 is not in .*corrupted"):
+        with pytest.raises(UserError, match=r"cifar10 is not in .*corrupted"):
             load_builtin("cifar10", str(tmp_path / "data"))
 
 
@@ -208,7 +208,7 @@ def test_damaged_local_files_are_the_users_to_mend(tmp_path: Path) -> None:
     write_fashion(tmp_path)
     for path in tmp_path.rglob("train-images*"):
         path.write_bytes(path.read_bytes()[:1000])
-    with pytest.raises(UserError, match="fashion-mnist is not in .*, or damaged"):
+    with pytest.raises(UserError, match=r"fashion-mnist is not in .*, or damaged"):
         load_builtin("fashion-mnist", str(tmp_path))
 
 

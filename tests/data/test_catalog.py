@@ -40,9 +40,7 @@ def manifest(path: Path, *rows: tuple[str, ...], columns: str = "path label") ->
 
 @pytest.mark.parametrize("kind", ["folder", "zip", "tar", "tar.gz", "csv", "tsv", "CSV"])
 @pytest.mark.parametrize("wrapper", ["", "one/two/"])
-def test_every_kind_of_data_gives_the_same_catalog(
-    kind: str, wrapper: str, tmp_path: Path
-) -> None:
+def test_every_kind_of_data_gives_the_same_catalog(kind: str, wrapper: str, tmp_path: Path) -> None:
     names = [*ODD_NAMES, "Zebra", "ant"]
     counts = {f"{wrapper}{name}": 1 + place % 3 for place, name in enumerate(names)}
     where = write_tree(tmp_path / "tree", counts)
@@ -169,7 +167,10 @@ def test_many_differing_classes_are_not_all_listed(tmp_path: Path) -> None:
             "line 3: path 'b', label 'dog', split 'trian'.*a split is train, val or test",
         ),
         ("path,label,split\na,cat,train\nb,dog\n", "line 3: .*split None"),
-        ("path,label,split\na,cat,train\nb,dog,train\n", "has the splits train; it needs train and"),
+        (
+            "path,label,split\na,cat,train\nb,dog,train\n",
+            "has the splits train; it needs train and",
+        ),
         ("path,label,split\na,cat,val\nb,dog,test\n", "has the splits val, test; it needs train"),
         ("path,label,split\na,x,train\nb,y,train\nc,x,val\n", "val lacks 'y'"),
         ("file;label\na;cat\n", "lacks the column path and label; its header is file;label"),
@@ -188,7 +189,7 @@ def test_bad_manifests_name_the_line(text: str, message: str, tmp_path: Path) ->
 
 def test_a_manifest_in_another_encoding_is_refused(tmp_path: Path) -> None:
     path = write(tmp_path / "list.csv", "path,label\na.png,café\n".encode("latin-1"))
-    with pytest.raises(UserError, match="list.csv is not UTF-8 text"):
+    with pytest.raises(UserError, match=r"list.csv is not UTF-8 text"):
         named(path)
 
 
@@ -239,7 +240,7 @@ def test_truncated_archives_are_refused(kind: str, tmp_path: Path) -> None:
     content = len(whole.rstrip(b"\0"))  # a tar ends with many zeros, which may be cut
     for share in range(20):
         archive.write_bytes(whole[: content * share // 20])
-        with pytest.raises(UserError, match="damaged|cannot be read as"):
+        with pytest.raises(UserError, match=r"damaged|cannot be read as"):
             named(archive)
 
 
@@ -258,14 +259,14 @@ def test_files_that_may_not_be_read(tmp_path: Path, monkeypatch: pytest.MonkeyPa
         raise PermissionError(13, "Permission denied")
 
     monkeypatch.setattr(Path, "open", refuse)
-    with pytest.raises(UserError, match="photos.tar cannot be read: Permission denied"):
+    with pytest.raises(UserError, match=r"photos.tar cannot be read: Permission denied"):
         named(path)
 
 
 @pytest.mark.parametrize("source", ["digits", "somewhere", None])
 def test_data_dir_without_effect_is_an_error(source: str | None, tmp_path: Path) -> None:
     settings = DataSettings(source=source, data_dir=str(tmp_path))
-    with pytest.raises(UserError, match="has no effect on these data.*cifar10"):
+    with pytest.raises(UserError, match=r"has no effect on these data.*cifar10"):
         find_images(settings)
 
 

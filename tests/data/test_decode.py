@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import struct
 import zlib
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from numpy.typing import NDArray
 from PIL import Image
 
 from fathom.data.decode import BadImageError, Pixels, decode, from_pillow, read_header
@@ -99,9 +101,7 @@ def test_transparency_is_laid_on_white(pixels: Pixels, kind: str, channels: int)
     ("colour", "bits", "pixel", "key"),
     [(0, 8, b"\x55", 0x55), (0, 16, b"\x12\x34", 0x1234), (0, 1, b"\0", 0)],
 )
-def test_a_gray_value_may_stand_for_nothing(
-    colour: int, bits: int, pixel: bytes, key: int
-) -> None:
+def test_a_gray_value_may_stand_for_nothing(colour: int, bits: int, pixel: bytes, key: int) -> None:
     mark = chunk(b"tRNS", struct.pack(">H", key))
     row = b"\0" + (pixel * 4 if bits > 1 else b"\0")
     data = png_by_hand(4, 2, mark, bits=bits, colour=colour, raw=row * 2)
@@ -137,7 +137,7 @@ def test_float_files_that_are_no_images_are_bad(level: float) -> None:
         decode(data, "a.tif", 3)
 
 
-def stored_as(upright: Pixels, orientation: int) -> Pixels:
+def stored_as(upright: NDArray[Any], orientation: int) -> NDArray[Any]:
     """Where EXIF 2.32, Section 4.6.4.A says that row 0 and column 0 of the picture are stored."""
     turned = {
         1: upright,
@@ -161,7 +161,10 @@ def exif(orientation: Any) -> Image.Exif:
 @pytest.mark.parametrize("orientation", range(1, 9))
 @pytest.mark.parametrize("kind", ["JPEG", "PNG", "TIFF", "WEBP"])
 def test_rotated_files_come_out_upright(kind: str, orientation: int) -> None:
-    options = {"JPEG": {"quality": 100, "subsampling": 0}, "WEBP": {"lossless": True}}
+    options: dict[str, dict[str, Any]] = {
+        "JPEG": {"quality": 100, "subsampling": 0},
+        "WEBP": {"lossless": True},
+    }
     stored = stored_as(BLOCKS, orientation)
     data = encode(stored, kind, exif=exif(orientation), **options.get(kind, {}))
     assert np.abs(decode(data, "a", 3).astype(int) - BLOCKS).max() <= 4
@@ -252,7 +255,7 @@ def test_an_icon_cannot_smuggle_in_an_absurd_picture() -> None:
     inner = png_by_hand(1, 900, raw=bytes(1800))
     entry = struct.pack("<BBBBHHII", 16, 16, 0, 0, 1, 32, len(inner), 22)
     data = struct.pack("<HHH", 0, 1, 1) + entry + inner
-    with pytest.raises(BadImageError, match="absurd size|damaged"):
+    with pytest.raises(BadImageError, match=r"absurd size|damaged"):
         decode(data, "a.ico", 3)
 
 
@@ -281,6 +284,14 @@ SEEDS = [
 FLIPS = st.lists(st.tuples(st.integers(0, 2**20), st.integers(1, 255)), max_size=6)
 
 
+def outcome(function: Callable[..., Any], *arguments: object) -> Any:
+    """What a function returns, or the words of its BadImageError."""
+    try:
+        return function(*arguments)
+    except BadImageError as error:
+        return str(error)
+
+
 @settings(max_examples=300, deadline=None, derandomize=True, database=None)
 @given(st.sampled_from(SEEDS), FLIPS, st.floats(0, 1), st.booleans())
 def test_hostile_bytes_give_pixels_or_a_reason(
@@ -292,18 +303,12 @@ def test_hostile_bytes_give_pixels_or_a_reason(
             # Half of the flips go to the first bytes, where the headers are.
             hostile[place % (len(hostile) if place % 2 else min(len(hostile), 64))] ^= change
     for channels in (1, 3):
-        try:
-            found = decode(bytes(hostile), "a", channels)
-        except BadImageError as error:
-            assert len(str(error)) > 5
+        found = outcome(decode, bytes(hostile), "a", channels)
+        if isinstance(found, str):
+            assert len(found) > 5
         else:
             assert found.dtype == np.uint8
-            assert found.ndim == 3
-            assert found.shape[2] == channels
+            assert found.shape[2:] == (channels,)
             assert min(found.shape[:2]) >= 2
-    try:
-        header = read_header(bytes(hostile), "a")
-    except BadImageError:
-        pass
-    else:
-        assert header.channels in (1, 3)
+    header = outcome(read_header, bytes(hostile), "a")
+    assert isinstance(header, str) or header.channels in (1, 3)

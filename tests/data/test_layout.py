@@ -93,7 +93,7 @@ def test_two_names_for_one_split_are_an_error(files: str) -> None:
 
 @pytest.mark.parametrize("files", ["", "1.jpg 2.jpg", ".git/a/1.jpg", "train/a/1 val/2.jpg"])
 def test_a_tree_without_images_in_classes_is_an_error(files: str) -> None:
-    with pytest.raises(UserError, match="one folder of images for each class, as in cats/1.jpg"):
+    with pytest.raises(UserError, match=r"one folder of images for each class, as in cats/1.jpg"):
         arrange(listing(files), "photos")
 
 
@@ -103,9 +103,7 @@ def test_hidden_folders_are_left_out_and_said_once() -> None:
         cats/._1.jpg cats/.DS_Store dogs/Thumbs.db .ipynb_checkpoints/a.ipynb"""
     layout = arrange(listing(files), "photos")
     assert dict(layout.splits["all"]) == {"cats": ("cats/1.jpg",), "dogs": ("dogs/2.jpg",)}
-    assert layout.notes == (
-        "ignored hidden folders: .git, .ipynb_checkpoints (3 times), __MACOSX",
-    )
+    assert layout.notes == ("ignored hidden folders: .git, .ipynb_checkpoints (3 times), __MACOSX",)
 
 
 def test_files_and_folders_in_no_class_are_said() -> None:
@@ -151,7 +149,7 @@ def test_every_image_keeps_its_class_and_its_key_behind_any_wrapper(
     layout = arrange(listing(files), "photos")
     assert layout.notes == ()
     assert len(layout.splits) == len(parts)
-    found = []
+    found: list[str] = []
     for (role, by_class), part in zip(layout.splits.items(), parts, strict=True):
         assert role == (part.strip("/") or "all")
         assert list(by_class) == sorted(classes)

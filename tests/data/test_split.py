@@ -122,5 +122,5 @@ def test_splits_that_suffice_are_left_alone(roles: tuple[str, ...], choosing: bo
 
 def test_a_class_of_one_image_cannot_be_split() -> None:
     catalog = array_catalog({"a": 9, "b": 1})
-    with pytest.raises(UserError, match="class 'b' has one image.*at least two"):
+    with pytest.raises(UserError, match=r"class 'b' has one image.*at least two"):
         split_catalog(catalog, DataSettings(), choosing=False)

@@ -10,7 +10,7 @@ class Overflow(nn.Module):
     """Multiplies into infinity."""
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        return x * 1e38 * 1e38
+        return x.mul(1e38).mul(1e38)
 
 
 def test_the_first_layer_that_overflows_is_named() -> None:
@@ -20,8 +20,9 @@ def test_the_first_layer_that_overflows_is_named() -> None:
 
 def test_a_weight_that_is_no_number_is_named() -> None:
     model = nn.Sequential(nn.Linear(2, 2), nn.Linear(2, 2))
-    with torch.no_grad():
-        model[1].weight[0, 0] = torch.nan
+    layer = model[1]
+    assert isinstance(layer, nn.Linear)
+    nn.init.constant_(layer.weight, torch.nan)
     assert first_bad_layer(model, torch.ones(3, 2)).startswith("layer 1 (its weight")
 
 

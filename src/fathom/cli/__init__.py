@@ -6,6 +6,7 @@ Mistakes of the user end with one message on standard error and exit code 2.
 
 from __future__ import annotations
 
+import io
 import sys
 import time
 
@@ -19,6 +20,9 @@ def main(arguments: list[str] | None = None) -> None:
     from fathom.cli.app import app
     from fathom.errors import UserError
 
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")  # file names need not be UTF-8
     try:
         sys.exit(
             app(arguments, exit_on_error=False, print_error=False, result_action="return_value")

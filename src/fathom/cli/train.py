@@ -211,7 +211,7 @@ def train(
     changes = _changes(where, how)
     if output.resume is not None:
         _refuse_changes(data, changes, how, output)
-        from fathom.training.trainer import resume
+        from fathom.training.session import resume
 
         stream = resume(output.resume, save_seconds=output.save_every, started=STARTED)
         return _follow(stream, output)
@@ -220,7 +220,7 @@ def train(
 
         refuse_used(output.out)
     recipe = _recipe(data, where, how, changes)
-    from fathom.training.trainer import train as run_training
+    from fathom.training.session import train as run_training
 
     stream = run_training(
         recipe,

@@ -132,8 +132,8 @@ def _find_or_download(cls: Any, name: str, root: Path, arguments: Mapping[str, A
     except Exception as error:
         reason = " ".join(str(error).split()) or type(error).__name__
         raise UserError(
-            f"{name} is not in {root}, or damaged, and could not be downloaded ({reason}); fetch it "
-            "where there is a network and name its folder with --data-dir"
+            f"{name} is not in {root}, or damaged, and could not be downloaded ({reason}); fetch "
+            "it where there is a network and name its folder with --data-dir"
         ) from error
 
 

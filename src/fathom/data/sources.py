@@ -303,7 +303,7 @@ class Arrays:
         return int(self.images[int(key)].nbytes)
 
     def checksum(self, key: str) -> int:
-        return zlib.crc32(np.ascontiguousarray(self.images[int(key)]))
+        return zlib.crc32(np.ascontiguousarray(self.images[int(key)]).data)
 
     def header(self, key: str) -> Header:
         _, height, width, channels = self.images.shape

@@ -33,7 +33,7 @@ def default(summary: Summary) -> Recipe:
             else ResizedCrop(),
             flip=flip,
         ),
-        optimizer=SGD(lr=0.1 * batch_size / 128, weight_decay=5e-4),
+        optimizer=SGD(lr=0.2 * batch_size / 128, weight_decay=5e-4),
         schedule=OneCycle(peak=0.2),
         loss=LossSettings(label_smoothing=0.05),
         batch_size=batch_size,

@@ -1,2 +1,2 @@
-"""The trainer and what it stands on, in reading order: recipe, optim, averaging, run, checkpoint,
-trainer. The recipe and the run folder never import PyTorch."""
+"""The trainer and what it stands on, in reading order: recipe, settings, optim, averaging, run,
+checkpoint, pace, state, trainer, session. The recipe and the run folder never import PyTorch."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -117,3 +118,22 @@ def _read(folder: Path, name: str) -> Checkpoint:
         if isinstance(error, UserError):
             raise
         raise UserError(f"the checkpoint {pointer} is damaged ({error})") from error
+
+
+class SaveTimer:
+    """When a checkpoint is due: after `least` seconds, and never more than a twentieth of time."""
+
+    def __init__(self, least: float) -> None:
+        self.least = least
+        self.cost = 0.0
+        self.at = time.monotonic()
+
+    def due(self, epoch_ended: bool) -> bool:
+        """Whether to save now; the end of an epoch is a good moment, so it waits less."""
+        wait = max(min(self.least, 5.0) if epoch_ended else self.least, 20 * self.cost)
+        return time.monotonic() - self.at >= (self.least if self.least == 0 else wait)
+
+    def took(self, before: float) -> None:
+        """Take note of a checkpoint begun at `before`."""
+        self.at = time.monotonic()
+        self.cost = self.at - before

@@ -1,188 +1,76 @@
-"""The trainer: a recipe in, a stream of reports out. There are no callbacks.
-
-    for report in train(recipe):
-        ...
+"""The trainer: a stream of reports, and no callbacks. The training step is `Trainer._steps`.
 
 Whoever reads the stream may look at everything between two steps: gradients are cleared only at the
-start of the next one. Leaving the loop early saves a checkpoint; `resume` goes on from it, and ends
-with the same bits as a run that was never left (by epochs, same machine, same thread count).
+start of the next one.
 """
 
 from __future__ import annotations
 
 import math
 import time
-from collections.abc import Generator, Iterator
+from collections.abc import Iterator
 from itertools import islice
-from pathlib import Path
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from fathom.cost import cost
-from fathom.data.batches import Batch, TrainingBatches, evaluation_batches
-from fathom.data.catalog import open_catalog
-from fathom.data.load import Dataset, load_dataset
-from fathom.data.split import split_catalog
+from fathom.data.batches import Batch, evaluation_batches
 from fathom.errors import UserError
 from fathom.evaluate import Evaluation, autocast, evaluate, run_model
-from fathom.models.registry import create_model
-from fathom.runtime import Runtime, choose_runtime, configured, derive_seed
-from fathom.training.checkpoint import Checkpoint, fingerprint, load_checkpoint, save_checkpoint
-from fathom.training.describe import describe, write_result
+from fathom.runtime import derive_seed
+from fathom.training.checkpoint import (
+    Checkpoint,
+    SaveTimer,
+    fingerprint,
+    load_checkpoint,
+    save_checkpoint,
+)
+from fathom.training.describe import write_result
 from fathom.training.diverge import first_bad_layer
 from fathom.training.optim import lr_factor
 from fathom.training.pace import Pace
-from fathom.training.recipe import Recipe
 from fathom.training.record import Recorder
 from fathom.training.reports import EpochReport, Finished, Report, Started, StepReport, Warned
-from fathom.training.run import Run, next_folder, refuse_used
+from fathom.training.run import Run
+from fathom.training.setup import Setup
 from fathom.training.state import Running, TrainState
 
 
-def train(
-    recipe: Recipe,
-    *,
-    out: str | Path | None = None,
-    save_seconds: float = 30.0,
-    started: float | None = None,
-    command: str | None = None,
-) -> Generator[Report, None, None]:
-    """Train as the recipe says and yield a report after every step and epoch.
-
-    Args:
-        recipe: what to do.
-        out: the run folder, which must not exist or be empty; runs/DATA-MODEL by default.
-        save_seconds: least time between two checkpoints.
-        started: `time.monotonic()` at the start that minutes are counted from; now by default.
-        command: what to record as the command that reproduces the run.
-
-    Raises:
-        UserError: the data or the recipe cannot be used, the disk is full, or the loss became NaN.
-    """
-    started = time.monotonic() if started is None else started
-    if out is not None:
-        refuse_used(Path(out))
-    runtime = choose_runtime(recipe.device, recipe.precision)
-    dataset = _load(recipe)
-    folder = Path(out) if out else next_folder(f"{dataset.name}-{recipe.model.name}")
-    _batches(recipe, dataset, runtime), _build(recipe, dataset)  # fail before anything is written
-    run = Run.create(folder, recipe, command)
-    describe(run, dataset, runtime)
-    with configured(runtime):
-        yield from _Trainer(
-            run,
-            recipe,
-            dataset,
-            runtime,
-            save_seconds=save_seconds,
-            started=started,
-            checkpoint=None,
-        ).reports()
-
-
-def resume(
-    folder: str | Path, *, save_seconds: float = 30.0, started: float | None = None
-) -> Generator[Report, None, None]:
-    """Go on with a run from its last good checkpoint, as `train` does.
-
-    Raises UserError for a folder that is no run, a run that has ended, or data that have changed.
-    """
-    started = time.monotonic() if started is None else started
-    run = Run.open(Path(folder))
-    if run.has("result"):
-        raise UserError(f"{folder} has already ended; look at {run.report}")
-    recipe = run.recipe()
-    checkpoint = load_checkpoint(run.checkpoints, "last")
-    runtime = choose_runtime(recipe.device, recipe.precision)
-    dataset = _load(recipe)
-    if dataset.fingerprint != run.read("data")["fingerprint"]:
-        raise UserError(
-            f"the data of {folder} have changed since it started, so it cannot be resumed; bring "
-            "them back as they were, or start a new run"
-        )
-    with configured(runtime):
-        yield from _Trainer(
-            run,
-            recipe,
-            dataset,
-            runtime,
-            save_seconds=save_seconds,
-            started=started,
-            checkpoint=checkpoint,
-        ).reports()
-
-
-def _load(recipe: Recipe) -> Dataset:
-    catalog = open_catalog(recipe.data)
-    chosen = split_catalog(catalog, recipe.data, choosing=recipe.select == "best")
-    asked = recipe.data.channels
-    channels = catalog.summary().channels if asked == "auto" else asked
-    return load_dataset(
-        chosen, recipe.data, recipe.augment, image_size=recipe.image_size, channels=channels
-    )
-
-
-def _build(recipe: Recipe, dataset: Dataset) -> nn.Module:
-    """The network for these data, initialised from the recipe's seed."""
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(derive_seed(recipe.seed, "init"))
-        return create_model(
-            recipe.model.name,
-            num_classes=len(dataset.class_names),
-            in_channels=dataset.preprocess.channels,
-            **recipe.model.spec,
-        )
-
-
-def _batches(recipe: Recipe, dataset: Dataset, runtime: Runtime) -> TrainingBatches:
-    return TrainingBatches(
-        dataset,
-        recipe.augment,
-        batch_size=recipe.batch_size,
-        seed=recipe.seed,
-        runtime=runtime,
-        workers=recipe.data.workers,
-    )
-
-
-class _Trainer:
+class Trainer:
     """One session of one run."""
 
     def __init__(
         self,
         run: Run,
-        recipe: Recipe,
-        dataset: Dataset,
-        runtime: Runtime,
+        setup: Setup,
         *,
         save_seconds: float,
         started: float,
-        checkpoint: Checkpoint | None,
+        checkpoint: Checkpoint | None = None,
     ) -> None:
-        self.run, self.recipe, self.dataset, self.runtime = run, recipe, dataset, runtime
-        self.batches = _batches(recipe, dataset, runtime)
+        self.run, self.recipe, self.dataset = run, setup.recipe, setup.dataset
+        self.runtime, self.batches = setup.runtime, setup.batches
         self.per_epoch = self.batches.order.steps_per_epoch
-        model = _build(recipe, dataset).to(runtime.device).train()
-        if recipe.channels_last:
-            model = model.to(memory_format=torch.channels_last)
-        self.state = TrainState.fresh(model, recipe, runtime)
+        self.state = TrainState.fresh(setup.model, self.recipe, self.runtime)
         self.checkpoint = checkpoint
         if checkpoint is not None:
             self.state.restore(checkpoint)
-        self.saves = _Saves(save_seconds)
+        self.saves = SaveTimer(save_seconds)
         self.mark = time.monotonic()
         self.lr = 0.0
         self.done = self.ended = False
         self.evaluation: Evaluation | None = None
         self.pace = Pace(
             total_steps=self._total_steps(),
-            minutes=recipe.minutes,
+            minutes=self.recipe.minutes,
             started=started,
             before=checkpoint.state["seconds"] if checkpoint else 0.0,
-            images_judged=sum(len(dataset.splits[s].images) for s in {self.watched, dataset.judge}),
-            batch_size=recipe.batch_size,
+            images_judged=sum(
+                len(self.dataset.splits[s].images) for s in {self.watched, self.dataset.judge}
+            ),
+            batch_size=self.recipe.batch_size,
         )
 
     def _total_steps(self) -> int | None:
@@ -427,22 +315,3 @@ class _Trainer:
         )
         self.run.write("result", {"status": "diverged", "step": step, "reason": reason})
         return UserError(reason)
-
-
-class _Saves:
-    """When a checkpoint is due: after `least` seconds, and never more than a twentieth of time."""
-
-    def __init__(self, least: float) -> None:
-        self.least = least
-        self.cost = 0.0
-        self.at = time.monotonic()
-
-    def due(self, epoch_ended: bool) -> bool:
-        """Whether to save now; the end of an epoch is a good moment, so it waits less."""
-        wait = max(min(self.least, 5.0) if epoch_ended else self.least, 20 * self.cost)
-        return time.monotonic() - self.at >= (self.least if self.least == 0 else wait)
-
-    def took(self, before: float) -> None:
-        """Take note of a checkpoint begun at `before`."""
-        self.at = time.monotonic()
-        self.cost = self.at - before
