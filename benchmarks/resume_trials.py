@@ -2,8 +2,8 @@
 
     python benchmarks/resume_trials.py --trials 20 --out trials
 
-Every trial starts `fathom train`, sends it SIGKILL (kill -9) after a random time, resumes it, kills
-it again with probability one half, and so on until a session reaches the end. The data are images
+Every trial starts `fathom train`, sends it SIGKILL (kill -9) at a random step plus a random moment,
+resumes it, kills that with probability one half, and so on until a session reaches the end. The data are images
 decoded on the fly by two workers, with random resized crops and flips; averaging is on; checkpoints
 are written after every step, so that the kill also meets half-written ones. The run that is never
 killed comes first; all hashes must equal its own.
@@ -14,7 +14,6 @@ from __future__ import annotations
 import argparse
 import json
 import random
-import shutil
 import signal
 import subprocess
 import sys
@@ -50,36 +49,42 @@ def start(data: Path, out: Path) -> list[str]:
     return command(str(data), *options, "--epochs", str(EPOCHS), "--out", str(out), *sets)
 
 
-def killed(arguments: list[str], seconds: float) -> bool:
-    """Run a command and kill it after so many seconds; False when it ended before that."""
+def step_of(out: Path) -> int:
+    """The step of a run's last checkpoint, 0 where there is none."""
+    try:
+        return int(json.loads((out / "checkpoints" / "last.json").read_text())["state"]["step"])
+    except FileNotFoundError:
+        return 0
+
+
+def run_until(arguments: list[str], out: Path, step: int, delay: float) -> None:
+    """Run a command; kill it so many seconds after its checkpoint has reached the step."""
     with subprocess.Popen(arguments) as process:
-        try:
-            code = process.wait(timeout=seconds)
-        except subprocess.TimeoutExpired:
-            process.send_signal(signal.SIGKILL)
-            process.wait()
-            return True
-    if code:
-        raise SystemExit(f"{' '.join(arguments)} ended with {code}")
-    return False
+        while process.poll() is None:
+            if step_of(out) >= step:
+                time.sleep(delay)
+                process.send_signal(signal.SIGKILL)
+                process.wait()
+                return
+            time.sleep(0.002)
+    if process.returncode:
+        raise SystemExit(f"{' '.join(arguments)} ended with {process.returncode}")
 
 
-def trial(data: Path, out: Path, whole: float, rng: random.Random) -> tuple[str, list[int]]:
+def trial(data: Path, out: Path, total: int, rng: random.Random) -> tuple[str, list[int]]:
     """One run with its kills: the final hash, and the step of the checkpoint after each kill."""
     steps: list[int] = []
     arguments = start(data, out)
+    target = rng.randint(1, total - 1)
     while True:
-        lethal = not steps or rng.random() < 0.5
-        if not killed(arguments, rng.uniform(0.2, 1.0) * whole if lethal else 3600):
-            return hash_of(out), steps
+        run_until(arguments, out, target, rng.uniform(0, 0.2))
         if (out / "result.json").exists():
-            return hash_of(out), steps  # killed between the result and the report
-        pointer = out / "checkpoints" / "last.json"
-        if pointer.exists():
-            steps.append(json.loads(pointer.read_text())["state"]["step"])
-            arguments = command("--resume", str(out))
-        else:
-            shutil.rmtree(out, ignore_errors=True)  # killed before the first checkpoint
+            return hash_of(out), steps
+        steps.append(step_of(out))
+        arguments = command("--resume", str(out))
+        # One resumed session in two is killed as well, somewhere in what is left.
+        left = range(steps[-1] + 1, total)
+        target = rng.choice(left) if left and rng.random() < 0.5 else total + 1
 
 
 def hash_of(out: Path) -> str:
@@ -96,15 +101,14 @@ def main() -> None:
     options.out.mkdir(parents=True)
     data = options.out / "data"
     make_images(data)
-    began = time.monotonic()
-    killed(start(data, options.out / "whole"), 3600)
-    whole = time.monotonic() - began
+    run_until(start(data, options.out / "whole"), options.out / "whole", sys.maxsize, 0)
     wanted = hash_of(options.out / "whole")
-    print(f"never killed: {wanted} in {whole:.1f} s", flush=True)
+    total = step_of(options.out / "whole")
+    print(f"never killed: {wanted}, {total} steps", flush=True)
     equal = kills = 0
     for number in range(options.trials):
         rng = random.Random(number)
-        found, steps = trial(data, options.out / f"trial{number}", whole, rng)
+        found, steps = trial(data, options.out / f"trial{number}", total, rng)
         equal += found == wanted
         kills += len(steps)
         verdict = "equal" if found == wanted else f"DIFFERENT {found}"

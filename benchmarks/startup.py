@@ -1,6 +1,6 @@
 """How long the first answers take: commands run in turn, median and range in seconds.
 
-    python benchmarks/startup.py --runs 15
+python benchmarks/startup.py --runs 15
 """
 
 from __future__ import annotations

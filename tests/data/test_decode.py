@@ -201,11 +201,11 @@ def test_animations_show_their_first_frame(kind: str) -> None:
     assert (decode(data, "a", 3) == 40).all()
 
 
-@pytest.mark.parametrize("mode", ["1", "L", "LA", "P", "RGB", "RGBA", "CMYK", "I;16", "F"])
+@pytest.mark.parametrize("mode", ["1", "L", "LA", "P", "RGB", "RGBA", "CMYK", "<u2", ">u2", "f4"])
 def test_the_header_tells_the_shape_and_the_channels(mode: str) -> None:
-    image = picture(COLOUR).convert("L" if mode in ("I;16", "F") else mode)
-    if mode in ("I;16", "F"):
-        image = Image.fromarray(GRAY[..., 0].astype(np.uint16 if mode == "I;16" else np.float32))
+    """Modes of Pillow, or types of deep gray files, of either order of the bytes."""
+    deep = mode[-1].isdigit() and len(mode) > 1
+    image = Image.fromarray(GRAY[..., 0].astype(mode)) if deep else picture(COLOUR).convert(mode)
     data = encode(image, "TIFF")
     header = read_header(data, "a.tif")
     found = decode(data, "a.tif", 3)
@@ -255,7 +255,7 @@ def test_an_icon_cannot_smuggle_in_an_absurd_picture() -> None:
     inner = png_by_hand(1, 900, raw=bytes(1800))
     entry = struct.pack("<BBBBHHII", 16, 16, 0, 0, 1, 32, len(inner), 22)
     data = struct.pack("<HHH", 0, 1, 1) + entry + inner
-    with pytest.raises(BadImageError, match=r"absurd size|damaged"):
+    with pytest.raises(BadImageError, match="absurd size: 1x900"):
         decode(data, "a.ico", 3)
 
 

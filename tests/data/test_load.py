@@ -14,9 +14,10 @@ import pytest
 import torch
 
 from fathom.data import load
-from fathom.data.catalog import Catalog, open_catalog
+from fathom.data.catalog import Catalog, ImageList, open_catalog
 from fathom.data.load import Dataset, load_dataset, load_split
 from fathom.data.settings import AugmentSettings, DataSettings, PadCrop, ResizedCrop
+from fathom.data.sources import Arrays
 from fathom.data.split import split_catalog
 from fathom.data.views import Preprocess
 from fathom.errors import UserError
@@ -128,11 +129,8 @@ def same(one: Dataset, other: Dataset) -> None:
 
 @pytest.mark.parametrize("kind", ["folder", "zip"])
 @pytest.mark.parametrize("cache", ["memory", "off"])
-def test_workers_change_nothing(
-    kind: str, cache: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(load, "_CHUNK", 4)  # so that the chunks are several
-    where = write_tree(tmp_path / "tree", TREE)
+def test_workers_change_nothing(kind: str, cache: str, tmp_path: Path) -> None:
+    where = write_tree(tmp_path / "tree", {**TREE, "train/a": 2 * load._CHUNK + 9})
     spoil(where)
     if kind == "zip":
         where = pack(where, tmp_path / "packed.zip")
@@ -287,19 +285,23 @@ def test_every_change_of_the_data_changes_the_fingerprint(
     assert fingerprint("three") != before
 
 
-def test_the_fingerprint_of_arrays_follows_pixels_and_labels() -> None:
-    def fingerprint(catalog: Catalog) -> str:
-        return loaded(catalog, channels=1).fingerprint
-
+def test_the_fingerprint_of_arrays_follows_pixels_classes_and_splits() -> None:
     catalog = array_catalog({"a": 5, "b": 5})
-    before = fingerprint(catalog)
-    assert fingerprint(array_catalog({"a": 5, "b": 5})) == before
-    assert fingerprint(array_catalog({"a": 5, "c": 5})) != before
-    whole = catalog.splits["all"]
-    swapped = replace(whole, targets=(1, *whole.targets[1:9], 0))
-    assert fingerprint(replace(catalog, splits={"all": swapped})) != before
-    whole.source.images[4, 2, 2] ^= 1  # type: ignore[attr-defined]
-    assert fingerprint(catalog) != before
+    source = catalog.splits["all"].source
+    assert isinstance(source, Arrays)
+
+    def fingerprint(targets: str, *, held_out: int, names: str = "ab") -> str:
+        images = ImageList(source, tuple("0123456789"), tuple(map(int, targets)))
+        parts = {"val": images.take(range(held_out)), "train": images.take(range(held_out, 10))}
+        return loaded(Catalog("made", tuple(names), parts), channels=1).fingerprint
+
+    before = fingerprint("0101010101", held_out=4)
+    assert fingerprint("0101010101", held_out=4) == before
+    assert fingerprint("0101010101", held_out=6) != before
+    assert fingerprint("1001010101", held_out=4) != before
+    assert fingerprint("0101010101", held_out=4, names="ac") != before
+    source.images[4, 2, 2] ^= 1
+    assert fingerprint("0101010101", held_out=4) != before
 
 
 def test_names_need_not_be_utf8(tmp_path: Path) -> None:

@@ -28,14 +28,15 @@ from tests.images import encode, noise, pack, write, write_tree
 
 KINDS = ["folder", "zip", "tar", "tar.gz", "tar.xz"]
 COUNTS = {"cats": 3, "dogs/old": 2, "empty": 0}
+LARGE = 100  # pixels a side of images that no buffer holds whole
 KEYS = ("cats/0.png", "cats/1.png", "cats/2.png", "dogs/old/0.png", "dogs/old/1.png")
 
 
-def opened(kind: str, tmp_path: Path, name: str = "packed") -> FileSource:
-    root = write_tree(tmp_path / "tree", COUNTS)
+def opened(kind: str, tmp_path: Path, size: int = 8) -> FileSource:
+    root = write_tree(tmp_path / "tree", COUNTS, size=size)
     if kind == "folder":
         return Folder(root)
-    archive = pack(root, tmp_path / f"{name}.{kind}")
+    archive = pack(root, tmp_path / f"packed.{kind}")
     return Zip(archive) if kind == "zip" else Tar(archive)
 
 
@@ -64,10 +65,11 @@ def test_a_source_in_use_can_be_pickled(kind: str, tmp_path: Path) -> None:
 
 def _read_often(source: FileSource, seed: int, answers: Any) -> None:
     rng = random.Random(seed)
+    wanted = [encode(noise(place, LARGE, LARGE)) for place in range(len(KEYS))]
     wrong = 0
     for _ in range(300):
         place = rng.randrange(len(KEYS))
-        wrong += source.read(KEYS[place]) != encode(noise(place))
+        wrong += source.read(KEYS[place]) != wanted[place]
     answers.put(wrong)
 
 
@@ -75,7 +77,7 @@ def _read_often(source: FileSource, seed: int, answers: Any) -> None:
 @pytest.mark.filterwarnings("ignore:This process:DeprecationWarning")  # Python 3.12 on fork
 @pytest.mark.parametrize("kind", ["zip", "tar", "tar.gz"])
 def test_forked_processes_do_not_share_a_place_in_the_file(kind: str, tmp_path: Path) -> None:
-    source = opened(kind, tmp_path)
+    source = opened(kind, tmp_path, LARGE)
     source.read(KEYS[0])
     context = multiprocessing.get_context("fork")
     answers = context.Queue()
@@ -122,6 +124,8 @@ def test_links_are_followed_but_never_round_in_circles(tmp_path: Path) -> None:
     away = write_tree(tmp_path / "away", {"big": 2})
     (tree / "dogs").symlink_to(away / "big")
     (tree / "cats" / "again").symlink_to(tree)
+    (tree / "cats" / "deep").mkdir()
+    (tree / "cats" / "deep" / "up").symlink_to(tree / "cats")
     (tree / "cats" / "self").symlink_to("self")
     (tree / "cats" / "gone.png").symlink_to("nowhere.png")
     (tree / "cats" / "same.png").symlink_to("0.png")
@@ -129,8 +133,12 @@ def test_links_are_followed_but_never_round_in_circles(tmp_path: Path) -> None:
     listing = source.listing()
     cats = ("cats/0.png", "cats/gone.png", "cats/same.png", "cats/self")
     assert listing.files == (*cats, "dogs/0.png", "dogs/1.png")
-    assert listing.folders == ("cats", "dogs")
-    assert listing.notes == ("skipped link 'cats/again': it loops back to a folder above it",)
+    assert listing.folders == ("cats", "cats/deep", "dogs")
+    loops = "it loops back to a folder above it"
+    assert listing.notes == (
+        f"skipped link 'cats/again': {loops}",
+        f"skipped link 'cats/deep/up': {loops}",
+    )
     assert source.read("cats/same.png") == source.read("cats/0.png")
     with pytest.raises(BadImageError, match="no such file"):
         source.read("cats/gone.png")

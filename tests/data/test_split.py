@@ -55,6 +55,11 @@ def test_another_seed_holds_out_other_images() -> None:
     assert stratified(targets, 0.3, 1) != stratified(targets, 0.3, 2)
 
 
+def test_classes_of_one_size_are_drawn_apart() -> None:
+    held = stratified([0] * 50 + [1] * 50, 0.3, 1)[1]
+    assert [i for i in held if i < 50] != [i - 50 for i in held if i >= 50]
+
+
 def test_more_of_one_class_leaves_the_others_where_they_were() -> None:
     """A class is drawn by itself, so that it keeps its held-out images when another one grows."""
     before = stratified([0] * 30 + [1] * 10, 0.2, 7)[1]

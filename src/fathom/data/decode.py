@@ -119,7 +119,6 @@ def decode(data: bytes, name: str, channels: int) -> Pixels:
     try:
         with warnings.catch_warnings(action="ignore"):
             image.load()
-            _check_size(*image.size)  # an icon's header may have claimed another size
             turn = _turn(image)
             return from_pillow(image if turn is None else image.transpose(turn), channels)
     except BadImageError:
