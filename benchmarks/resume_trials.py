@@ -3,10 +3,10 @@
     python benchmarks/resume_trials.py --trials 20 --out trials
 
 Every trial starts `fathom train`, sends it SIGKILL (kill -9) at a random step plus a random moment,
-resumes it, kills that with probability one half, and so on until a session reaches the end. The data are images
-decoded on the fly by two workers, with random resized crops and flips; averaging is on; checkpoints
-are written after every step, so that the kill also meets half-written ones. The run that is never
-killed comes first; all hashes must equal its own.
+resumes it, kills that with probability one half, and so on until a session reaches the end. The
+data are images decoded on the fly by two workers, with random resized crops and flips; averaging is
+on; checkpoints are written after every step, so that the kill also meets half-written ones. The run
+that is never killed comes first; all hashes must equal its own.
 """
 
 from __future__ import annotations

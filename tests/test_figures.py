@@ -32,7 +32,7 @@ def epoch(number: int, loss: float | None = 1.0, top1: float | None = 0.5) -> Ep
 
 
 def step(number: int, loss: float = 1.0) -> StepReport:
-    return StepReport(number, 0, loss, 0.1 / number, 50.0 * number, 1.0, 1.0)
+    return StepReport(number, 0, loss, 0.5, 0.1 / number, 50.0 * number, 1.0, 1.0)
 
 
 def evaluation(names: list[str], count: int = 60) -> Evaluation:

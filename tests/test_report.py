@@ -69,7 +69,7 @@ def log(run: Run, epochs: int) -> None:
     for number in range(epochs):
         step = 10 * number + 10
         lines.append(
-            {"kind": "step", **asdict(StepReport(step, number, 1.5, 0.1, 99.0, step, 9.0))}
+            {"kind": "step", **asdict(StepReport(step, number, 1.5, 0.5, 0.1, 99.0, step, 9.0))}
         )
         looked = number != 1
         report = EpochReport(

@@ -112,6 +112,18 @@ def test_runs_that_cannot_be_read(call: Call, run: Path, tmp_path: Path) -> None
     assert "did you mean" in call("models", "resnet5O")[2]
 
 
+def test_a_run_that_diverges_says_where_and_leaves_a_report(call: Call, tmp_path: Path) -> None:
+    out = tmp_path / "run"
+    code, _, err = call("train", "--lr", "1e30", "--clip-norm", "none", "--quiet", "--out", out)
+    assert code == 2
+    assert "the loss became" in err
+    assert "the first to go was layer" in err
+    assert "--lr 1e+29" in err
+    assert err.count("\n") == 1
+    assert "the loss became" in (out / "report.html").read_text()
+    assert json.loads(call("evaluate", out, "--json")[1])["num_images"] == 359
+
+
 def bad_files(root: Path) -> dict[str, str]:
     """Twenty files of every bad kind -> a word of the reason each must be given."""
     good = encode(noise(0, 24, 24))

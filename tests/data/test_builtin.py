@@ -36,7 +36,7 @@ PRESENT = {name: entry for name, entry in BUILTIN.items() if name != "digits"}
 
 
 def test_digits_are_whole_and_offline() -> None:
-    catalog = open_catalog(DataSettings())
+    catalog = open_catalog(DataSettings(source="digits"))
     images = catalog.splits["all"]
     source = images.source
     assert isinstance(source, Arrays)

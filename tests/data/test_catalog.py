@@ -301,3 +301,14 @@ def test_take_keeps_keys_and_classes_together() -> None:
     taken = images.take([3, 0])
     assert (taken.keys, taken.targets) == (("3", "0"), (1, 0))
     assert taken.source is images.source
+
+
+def test_an_image_may_be_in_one_split_only(tmp_path: Path) -> None:
+    write_tree(tmp_path / "images", {"a": 2, "b": 2})
+    rows = [(f"images/{c}/{i}.png", c, s) for s in ("train", "val") for c in "ab" for i in (0, 1)]
+    path = manifest(tmp_path / "leak.csv", *rows, columns="path label split")
+    with pytest.raises(UserError, match=r"images/a/0.png of leak is in train and in val"):
+        named(path)
+    folder = str(tmp_path / "images")
+    with pytest.raises(UserError, match="measured on the images it learns from"):
+        open_catalog(DataSettings(train=folder, val=f"{tmp_path}/../{tmp_path.name}/images"))

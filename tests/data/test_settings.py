@@ -31,7 +31,7 @@ def test_values_out_of_range_are_refused(make: Callable[[], object], message: st
 
 def test_values_at_the_edge_are_taken() -> None:
     assert DataSettings(val_fraction=0.5, workers=0).workers == 0
-    assert DataSettings().source == "digits"
+    assert DataSettings().source is None
     assert PadCrop(padding=1).fill == "reflect"
     assert ResizedCrop(min_area=1, max_ratio=1).min_area == 1
 

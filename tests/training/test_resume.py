@@ -131,6 +131,15 @@ def test_a_damaged_checkpoint_falls_back_says_so_and_changes_no_bit(
     assert last.weights_sha256 == whole
 
 
+def test_another_machine_is_noted(streamed: Recipe, tmp_path: Path) -> None:
+    leave_at(4, streamed, tmp_path / "run")
+    run = Run.open(tmp_path / "run")
+    run.write("environment", {**run.read("environment"), "machine": "CPU, 64 threads, float32"})
+    notes = [r.message for r in go_on(tmp_path / "run") if isinstance(r, Warned)]
+    assert len(notes) == 1
+    assert notes[0].startswith("begun on CPU, 64 threads, float32, resumed on CPU, ")
+
+
 def test_changed_data_and_ended_runs_are_refused(tmp_path: Path) -> None:
     write_tree(tmp_path / "data", {"a": 10, "b": 10}, size=12)
     recipe = quick(

@@ -26,7 +26,7 @@ def a_recipe(**replacements: Any) -> Recipe:
     values: dict[str, Any] = {
         "name": "test",
         "model": ModelSettings("cifar_resnet20"),
-        "data": DataSettings(),
+        "data": DataSettings(source="digits"),
         "image_size": 8,
         "augment": AugmentSettings(PadCrop(1), flip=False),
         "optimizer": SGD(lr=0.1),

@@ -20,6 +20,8 @@ class Progress:
         self._bar: Bar | None = None
         self._started: Started | None = None
         self._seen = 0.0
+        self._steps = 0
+        self._loss = self._top1 = 0.0  # smoothed over some twenty steps
 
     def __enter__(self) -> Progress:
         return self
@@ -69,12 +71,18 @@ class Progress:
         self._bar.start()
 
     def _step(self, report: StepReport) -> None:
-        if self._bar is None or report.seconds - self._seen < 0.1:
+        if self._bar is None:
+            return
+        self._steps += 1
+        weight = max(0.05, 1 / self._steps)
+        self._loss += weight * (report.loss - self._loss)
+        self._top1 += weight * (report.top1 - self._top1)
+        if report.seconds - self._seen < 0.1:
             return
         self._seen = report.seconds
         text = (
             f"{report.images_per_second:,.0f} images/s  {clock(report.seconds_left)} left  "
-            f"loss {report.loss:.3f}  lr {report.lr:.2g}"
+            f"loss {self._loss:.3f}  train {self._top1:.1%}  lr {report.lr:.2g}"
         )
         total = report.seconds + report.seconds_left
         self._bar.update(

@@ -6,8 +6,8 @@ import json
 import shlex
 import signal
 import sys
-from collections.abc import Generator, Iterator
-from contextlib import closing, contextmanager
+from collections.abc import Callable, Generator, Iterator
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
@@ -295,6 +295,7 @@ def _follow(stream: Generator[Report, None, None], output: OutputOptions) -> int
     finished: Finished | None = None
     run: Path | None = None
     with (
+        _report_of_failure(lambda: run),
         Progress(quiet=output.quiet, stderr=output.json) as view,
         closing(stream) as reports,
         _interrupts() as interrupted,
@@ -315,6 +316,21 @@ def _follow(stream: Generator[Report, None, None], output: OutputOptions) -> int
         )
         return 130
     return _end(finished, output)
+
+
+@contextmanager
+def _report_of_failure(run: Callable[[], Path | None]) -> Iterator[None]:
+    """Write the report of a run that breaks off for a reason, as far as that can be done."""
+    try:
+        yield
+    except UserError:
+        folder = run()
+        if folder is not None:
+            from fathom.report import write_report
+
+            with suppress(OSError, UserError):
+                write_report(folder)
+        raise
 
 
 def _end(finished: Finished, output: OutputOptions) -> int:

@@ -102,11 +102,14 @@ class TrainingBatches:
         if self._split.views is None:
             yield from self._decoded(step)
             return
-        device = self._runtime.device
-        views, targets = self._split.views.to(device), self._split.targets.to(device)
+        device, views = self._runtime.device, self._split.views
+        if _fits(views, device):
+            views = views.to(device)
+        targets = self._split.targets.to(views.device)
         for number, _, positions in self.order.steps(step):
-            chosen = positions.to(device)
-            yield self._finish(number, views[chosen], targets[chosen], positions)
+            chosen = positions.to(views.device)
+            picked, labels = views[chosen].to(device), targets[chosen].to(device)
+            yield self._finish(number, picked, labels, positions)
 
     def _decoded(self, step: int) -> Iterator[Batch]:
         dataset = _Decoded(self._split.images, self._preprocess, self._augment, self._seed)
@@ -132,6 +135,11 @@ class TrainingBatches:
         rng = generator(self._seed, "augment", step)
         images = augment_batch(views, self._augment, self._preprocess, rng)
         return Batch(images, targets, positions, broken)
+
+
+def _fits(views: Tensor, device: torch.device) -> bool:
+    """Whether all views may live on the device and leave three quarters of its memory free."""
+    return device.type != "cuda" or views.nbytes <= torch.cuda.mem_get_info(device)[0] // 4
 
 
 def evaluation_batches(

@@ -144,6 +144,13 @@ def _open_apart(settings: DataSettings, apart: Mapping[str, str]) -> Catalog:
         raise UserError(
             f"both DATA ({settings.source}) and --train-data ({apart['train']}) are given; use one"
         )
+    places = {role: Path(path).expanduser().resolve() for role, path in apart.items()}
+    for role, place in places.items():
+        if role != "train" and place == places["train"]:
+            raise UserError(
+                f"--train-data and --{role}-data are both {apart[role]}; the network would be "
+                "measured on the images it learns from. Give DATA alone to have a part held out"
+            )
     parts = {role: _open_path(path) for role, path in apart.items()}
     for role, part in parts.items():
         if set(part.splits) != {"all"}:
@@ -294,6 +301,7 @@ def _check(catalog: Catalog) -> None:
             f"{catalog.name} holds one class, {catalog.class_names[0]!r}; a classifier needs at "
             "least two folders of images, one for each class"
         )
+    _check_disjoint(catalog)
     for role, images in catalog.splits.items():
         counts = Counter(images.targets)
         empty = [n for i, n in enumerate(catalog.class_names) if not counts[i]]
@@ -302,3 +310,16 @@ def _check(catalog: Catalog) -> None:
             raise UserError(
                 f"no images of {_some(empty)}{where}; add some, or remove the empty folder"
             )
+
+
+def _check_disjoint(catalog: Catalog) -> None:
+    """An image that is in two splits would be learnt, then counted as known."""
+    seen: dict[tuple[int, str], str] = {}
+    for role, images in catalog.splits.items():
+        for key in images.keys:
+            first = seen.setdefault((id(images.source), key), role)
+            if first != role:
+                raise UserError(
+                    f"{key} of {catalog.name} is in {first} and in {role}; an image may be in one "
+                    "split only"
+                )

@@ -10,7 +10,7 @@ import io
 import warnings
 from dataclasses import dataclass
 from pathlib import PurePosixPath
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
@@ -50,13 +50,14 @@ class Header:
     channels: int
 
 
-def _open(data: bytes, name: str) -> Image.Image:
+def _open(file: BinaryIO, name: str) -> Image.Image:
     """A checked, undecoded image. Raises BadImageError."""
-    if not data:
+    if not file.read(1):
         raise BadImageError("empty file, zero bytes")
+    file.seek(0)
     with warnings.catch_warnings(action="ignore"):  # the limits are ours, and odd metadata are fine
         try:
-            image = Image.open(io.BytesIO(data))
+            image = Image.open(file)
         except Image.DecompressionBombError as error:
             raise BadImageError("decompression bomb: far too many pixels") from error
         except UnidentifiedImageError as error:
@@ -100,9 +101,9 @@ def _turn(image: Image.Image) -> Image.Transpose | None:
         return None
 
 
-def read_header(data: bytes, name: str) -> Header:
-    """Size and channels (1 or 3) without decoding. Raises BadImageError."""
-    image = _open(data, name)
+def read_header(file: BinaryIO, name: str) -> Header:
+    """Size and channels (1 or 3), reading no more than the header. Raises BadImageError."""
+    image = _open(file, name)
     width, height = image.size
     if image.format != "TIFF" and _turn(image) in _SWAP_SIDES:  # Pillow turns TIFF files itself
         width, height = height, width
@@ -115,7 +116,7 @@ def decode(data: bytes, name: str, channels: int) -> Pixels:
     Raises BadImageError for whatever cannot be decoded whole: a truncated file is an error, not a
     picture with a gray half.
     """
-    image = _open(data, name)
+    image = _open(io.BytesIO(data), name)
     try:
         with warnings.catch_warnings(action="ignore"):
             image.load()

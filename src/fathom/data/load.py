@@ -88,7 +88,8 @@ def load_dataset(
     catalog = chosen.catalog
     total = sum(len(images) for images in catalog.splits.values())
     keep = _keep_in_memory(settings, resized, total * channels * image_size**2)
-    wanted = _Pass(image_size, resize, channels, decode=keep or total <= AUDIT_LIMIT, keep=keep)
+    few = total <= AUDIT_LIMIT
+    wanted = _Pass(image_size, resize, channels, decode=keep or few, keep=keep, whole=few)
     splits: dict[str, Split] = {}
     bad: list[BadImage] = []
     checksums: dict[str, list[int]] = {}
@@ -167,13 +168,15 @@ def _workers(settings: DataSettings, images: ImageList) -> int:
 
 @dataclass(frozen=True)
 class _Pass:
-    """What one pass over images does: decode them or only read headers, keep the views or not."""
+    """What one pass over images does: decode them or only read headers, keep the views or not,
+    read whole files for their checksums or not."""
 
     image_size: int
     resize: int
     channels: int
     decode: bool
     keep: bool
+    whole: bool = True
 
 
 @dataclass(frozen=True)
@@ -210,7 +213,7 @@ class _Chunks(TorchDataset[_Found]):
         for index in range(chunk * _CHUNK, min((chunk + 1) * _CHUNK, len(self.images))):
             source, key = self.images.source, self.images.keys[index]
             try:
-                checksum = source.checksum(key)
+                checksum = source.checksum(key, whole=self.wanted.whole)
                 if self.wanted.decode:
                     views.append(self._view(source.pixels(key, self.wanted.channels)))
                 else:
@@ -313,7 +316,8 @@ def _fingerprint(
 ) -> str:
     """SHA-256 of class names and, image by image, split, name, class and checksum.
 
-    Of the files and not of the views, so that it is the same whether these are kept or not.
+    Of the files and not of the views, so that it is the same whether these are kept or not. Beyond
+    AUDIT_LIMIT images, a file in a folder or tar is known by its size instead of its checksum.
     """
     digest = hashlib.sha256(_encode("\0".join(class_names)))
     for role, split in splits.items():

@@ -23,7 +23,7 @@ class DataSettings:
     workers decode images on the fly.
     """
 
-    source: str | None = "digits"
+    source: str | None = None
     train: str | None = None
     val: str | None = None
     test: str | None = None

@@ -6,16 +6,18 @@ cross into loader workers: file handles are opened anew in each process.
 
 from __future__ import annotations
 
+import io
 import os
 import stat
 import tarfile
 import zipfile
 import zlib
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol, Self
+from typing import Any, BinaryIO, Protocol, Self
 
 import numpy as np
 from PIL import Image
@@ -33,8 +35,11 @@ class Source(Protocol):
     def size(self, key: str) -> int:
         """Bytes of one image as stored."""
 
-    def checksum(self, key: str) -> int:
-        """CRC-32 of one image as stored. Raises BadImageError."""
+    def checksum(self, key: str, *, whole: bool) -> int:
+        """CRC-32 of one image as stored; its size where the whole need not be read for it.
+
+        Raises BadImageError.
+        """
 
     def header(self, key: str) -> Header:
         """Size and channels of one image without decoding it. Raises BadImageError."""
@@ -65,11 +70,11 @@ class FileSource(ABC):
     @abstractmethod
     def listing(self) -> Listing: ...
 
-    def checksum(self, key: str) -> int:
-        return zlib.crc32(self.read(key))
+    def checksum(self, key: str, *, whole: bool) -> int:
+        return zlib.crc32(self.read(key)) if whole else self.size(key)
 
     def header(self, key: str) -> Header:
-        return read_header(self.read(key), key)
+        return read_header(io.BytesIO(self.read(key)), key)
 
     def pixels(self, key: str, channels: int) -> Pixels:
         return decode(self.read(key), key, channels)
@@ -88,13 +93,23 @@ class Folder(FileSource):
             return 0
 
     def read(self, key: str) -> bytes:
+        with self._opened(key) as file:
+            return file.read()
+
+    def header(self, key: str) -> Header:
+        with self._opened(key) as file:
+            return read_header(file, key)
+
+    @contextmanager
+    def _opened(self, key: str) -> Iterator[BinaryIO]:
         path = self.root / key
         try:
             status = path.stat()  # before opening, which would wait for the other end of a pipe
             if not stat.S_ISREG(status.st_mode):
                 raise BadImageError("not a regular file")
             _check_bytes(status.st_size)
-            return path.read_bytes()
+            with path.open("rb") as file:
+                yield file
         except FileNotFoundError as error:
             raise BadImageError("no such file") from error
         except ValueError as error:
@@ -173,7 +188,7 @@ class Zip(FileSource):
     def size(self, key: str) -> int:
         return self._members[key][0]
 
-    def checksum(self, key: str) -> int:
+    def checksum(self, key: str, *, whole: bool) -> int:
         return self._members[key][1]  # reading compares it
 
     def read(self, key: str) -> bytes:
@@ -302,7 +317,7 @@ class Arrays:
     def size(self, key: str) -> int:
         return int(self.images[int(key)].nbytes)
 
-    def checksum(self, key: str) -> int:
+    def checksum(self, key: str, *, whole: bool) -> int:
         return zlib.crc32(np.ascontiguousarray(self.images[int(key)]).data)
 
     def header(self, key: str) -> Header:

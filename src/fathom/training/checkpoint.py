@@ -25,7 +25,7 @@ from fathom.training.run import FORMAT, write_bytes, write_json
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """Tensors by name, and plain JSON values; note says what had to be passed over to read it."""
+    """Tensors by name, and plain JSON values; note says what a reader should know of it."""
 
     tensors: dict[str, Tensor]
     state: dict[str, Any]

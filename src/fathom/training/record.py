@@ -50,6 +50,7 @@ class Recorder:
                 report.step,
                 {
                     "train/loss": report.loss,
+                    "train/top1": report.top1,
                     "train/lr": report.lr,
                     "train/images_per_second": report.images_per_second,
                 },

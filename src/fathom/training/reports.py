@@ -36,13 +36,15 @@ class Started:
 class StepReport:
     """One optimizer step has been taken; gradients still hold its values.
 
-    step counts from 1, epoch from 0. loss is the training loss of the batch, in nats. seconds is
-    the time since the start and seconds_left the estimate of what remains.
+    step counts from 1, epoch from 0. loss (nats) and top1 (a fraction) are those of the augmented
+    batch in training mode. seconds is the time since the start and seconds_left the estimate of
+    what remains.
     """
 
     step: int
     epoch: int
     loss: float
+    top1: float
     lr: float
     images_per_second: float
     seconds: float

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Generator
+from dataclasses import replace
 from pathlib import Path
 
 from fathom.errors import UserError
@@ -74,6 +75,10 @@ def resume(
             f"the data of {folder} have changed since it started, so it cannot be resumed; bring "
             "them back as they were, or start a new run"
         )
+    was, now = run.read("environment")["machine"], setup.runtime.describe()
+    if was != now:
+        note = f"begun on {was}, resumed on {now}: the last bits may differ from a whole run's"
+        checkpoint = replace(checkpoint, note="; ".join(filter(None, (checkpoint.note, note))))
     with configured(setup.runtime):
         trainer = Trainer(
             run, setup, save_seconds=save_seconds, started=started, checkpoint=checkpoint

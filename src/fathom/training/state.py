@@ -18,29 +18,23 @@ from fathom.training.optim import build_optimizer
 from fathom.training.recipe import Recipe
 
 
+@dataclass
 class Running:
-    """Sums over the epoch so far: loss times images, images named right, images.
+    """Sums over the epoch so far: loss times images, images named right, images."""
 
-    The sum of right ones stays on the device, so that counting never waits for it.
-    """
+    loss: float = 0.0
+    right: int = 0
+    count: int = 0
 
-    def __init__(self, loss: float = 0.0, right: int = 0, count: int = 0) -> None:
-        self.loss, self.count = loss, count
-        self._right: Tensor | int = right
-
-    def add(self, loss: float, logits: Tensor, targets: Tensor) -> None:
-        """Take in one step: its mean loss, (N, K) logits and (N,) targets."""
-        self.loss += loss * len(targets)
-        self._right = self._right + (logits.argmax(1) == targets).sum()
-        self.count += len(targets)
+    def add(self, loss: float, right: int, count: int) -> None:
+        """Take in one step: its mean loss, and how many of its images were named right."""
+        self.loss += loss * count
+        self.right += right
+        self.count += count
 
     def means(self) -> tuple[float, float]:
         """Mean loss and top-1 accuracy."""
-        return self.loss / self.count, int(self._right) / self.count
-
-    def values(self) -> dict[str, float | int]:
-        """The sums as plain JSON values, the arguments that make this object again."""
-        return {"loss": self.loss, "right": int(self._right), "count": self.count}
+        return self.loss / self.count, self.right / self.count
 
 
 @dataclass
@@ -104,7 +98,7 @@ class TrainState:
         """Everything else, as plain JSON values."""
         return {
             "step": self.step,
-            "running": self.running.values(),
+            "running": vars(self.running),
             "best": vars(self.best),
             "average_updates": None if self.average is None else self.average.updates,
             "scaler": self.scaler.state_dict(),

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator, Sequence
 from itertools import islice
 
 import torch
@@ -125,7 +125,7 @@ class Trainer:
                 if self.pace.wants_estimate(self.state.step):
                     self.pace.estimate_evaluation(self._evaluation_cost())
         self._save()
-        yield self._finish()
+        yield from self._finish()
 
     def _steps(self) -> Iterator[Report]:
         """Take step after step. This is the training step, the whole of it."""
@@ -142,7 +142,7 @@ class Trainer:
             with autocast(self.runtime):
                 logits = model(batch.images)
                 loss = self._loss(logits, batch.targets)
-            value = loss.item()
+            value, right = _told(loss, logits, batch.targets)
             if not math.isfinite(value):
                 raise self._diverged(batch, value)
             scaler.scale(loss).backward()  # type: ignore[no-untyped-call]
@@ -155,8 +155,8 @@ class Trainer:
                 state.average.update(model)
             state.step += 1
 
-            state.running.add(value, logits.detach(), batch.targets)
-            yield from self._step_reports(batch, value)
+            state.running.add(value, right, len(batch.targets))
+            yield from self._step_reports(batch, value, right / len(batch.targets))
 
     def _lr_factor(self) -> float:
         return lr_factor(self.recipe.schedule, self.pace.progress(self.state.step))
@@ -165,18 +165,18 @@ class Trainer:
         smoothing = self.recipe.loss.label_smoothing
         return F.cross_entropy(logits.float(), targets, label_smoothing=smoothing)
 
-    def _step_reports(self, batch: Batch, loss: float) -> Iterator[Report]:
+    def _step_reports(self, batch: Batch, loss: float, top1: float) -> Iterator[Report]:
         now = time.monotonic()
         self.pace.stepped(now - self.mark)
         self.mark = now
         step = self.state.step
         if batch.broken:
-            words = "; ".join(f"{name}: {reason}" for name, reason in batch.broken)
-            yield Warned(step, f"left out of this step: {words}")
+            yield Warned(step, _left_out("this step", batch.broken))
         yield StepReport(
             step=step,
             epoch=(step - 1) // self.per_epoch,
             loss=loss,
+            top1=top1,
             lr=self.lr,
             images_per_second=self.pace.images_per_second,
             seconds=self.pace.seconds(),
@@ -190,7 +190,9 @@ class Trainer:
         if not state.running.count or not (over or state.step % self.per_epoch == 0):
             return
         epoch = (state.step - 1) // self.per_epoch
-        found = self._evaluate(self.watched) if over or self.pace.may_evaluate() else None
+        found = None
+        if over or self.pace.may_evaluate():
+            found = yield from self._look(self.watched)
         chosen = False
         if found is not None and self.watched == "val":
             chosen = state.best.take(found.top1, epoch)
@@ -225,16 +227,26 @@ class Trainer:
             workers=self.recipe.data.workers,
         )
 
-    def _evaluate(self, split: str) -> Evaluation:
+    def _look(self, split: str) -> Generator[Report, None, Evaluation]:
+        """Evaluate one split; files that broke since the start are left out, and named."""
         before = time.monotonic()
+        broken: list[tuple[str, str]] = []
+
+        def batches() -> Iterator[Batch]:
+            for batch in self._evaluation_batches(split):
+                broken.extend(batch.broken)
+                yield batch
+
         found = evaluate(
             self.state.usable,
-            self._evaluation_batches(split),
+            batches(),
             self.runtime,
             split=split,
             class_names=self.dataset.class_names,
         )
         self.pace.evaluated(time.monotonic() - before)
+        if broken:
+            yield Warned(self.state.step, _left_out(f"the {split} images", broken))
         return found
 
     def _evaluation_cost(self) -> float:
@@ -282,7 +294,7 @@ class Trainer:
             resumed_step=resumed,
         )
 
-    def _finish(self) -> Finished:
+    def _finish(self) -> Iterator[Report]:
         """Measure the chosen weights on the judging images and store the result."""
         state, judge = self.state, self.dataset.judge
         if self.recipe.select == "best" and "val" in self.dataset.splits:
@@ -291,7 +303,7 @@ class Trainer:
             self.evaluation = None
         found = self.evaluation
         if found is None or found.split != judge:
-            found = self._evaluate(judge)
+            found = yield from self._look(judge)
         finished = Finished(
             run=self.run.folder,
             evaluation=found,
@@ -304,7 +316,7 @@ class Trainer:
         )
         write_result(self.run, finished, self.dataset)
         self.ended = True
-        return finished
+        yield finished
 
     def _diverged(self, batch: Batch, loss: float) -> UserError:
         step, where = self.state.step + 1, first_bad_layer(self.state.model, batch.images)
@@ -315,3 +327,14 @@ class Trainer:
         )
         self.run.write("result", {"status": "diverged", "step": step, "reason": reason})
         return UserError(reason)
+
+
+def _told(loss: Tensor, logits: Tensor, targets: Tensor) -> tuple[float, int]:
+    """The loss, and how many images were named right, in one trip from the device."""
+    right = (logits.argmax(1) == targets).sum()
+    value, count = torch.stack((loss.detach().float(), right.float())).tolist()
+    return value, int(count)
+
+
+def _left_out(where: str, broken: Sequence[tuple[str, str]]) -> str:
+    return f"left out of {where}: " + "; ".join(f"{name}: {reason}" for name, reason in broken)
