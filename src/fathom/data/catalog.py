@@ -146,7 +146,7 @@ def _open_apart(settings: DataSettings, apart: Mapping[str, str]) -> Catalog:
         )
     places = {role: Path(path).expanduser().resolve() for role, path in apart.items()}
     for role, place in places.items():
-        if role != "train" and place == places["train"]:
+        if role != "train" and place == places["train"] and place.exists():
             raise UserError(
                 f"--train-data and --{role}-data are both {apart[role]}; the network would be "
                 "measured on the images it learns from. Give DATA alone to have a part held out"
