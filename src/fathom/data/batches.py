@@ -187,12 +187,12 @@ def _first_broken(broken: Sequence[tuple[str, str]]) -> str:
 
 
 def loader_workers(workers: int | str, runtime: Runtime) -> int:
-    """Loader processes: as asked, else all cores beside a GPU and a quarter of them beside a CPU
-    that also computes."""
+    """Loader processes: as asked, else all cores beside a GPU, and a quarter of them (none on three
+    cores or fewer) beside a CPU that also computes."""
     if isinstance(workers, int):
         return workers
     cores = available_cores()
-    return max(1, cores // 4) if runtime.device.type == "cpu" else min(cores, 16)
+    return cores // 4 if runtime.device.type == "cpu" else min(cores, 16)
 
 
 class _Keys:
