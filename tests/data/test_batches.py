@@ -248,7 +248,7 @@ def test_streaming_leaves_the_global_generator_alone(workers: int, tree: Path) -
 
 def test_loader_processes_leave_cores_to_the_cpu(monkeypatch: pytest.MonkeyPatch) -> None:
     gpu = Runtime(torch.device("cuda"), "bfloat16", 1)
-    for cores, beside_cpu, beside_gpu in ((1, 1, 1), (4, 1, 4), (16, 4, 16), (64, 16, 16)):
+    for cores, beside_cpu, beside_gpu in ((1, 0, 1), (4, 1, 4), (16, 4, 16), (64, 16, 16)):
         monkeypatch.setattr("fathom.data.batches.available_cores", lambda n=cores: n)
         assert loader_workers("auto", CPU) == beside_cpu
         assert loader_workers("auto", gpu) == beside_gpu
