@@ -166,6 +166,21 @@ def test_nothing_is_written_when_the_recipe_cannot_run(tmp_path: Path) -> None:
         assert not (tmp_path / "run").exists()
 
 
+def test_patience_stops_early_and_keeps_the_best(tmp_path: Path) -> None:
+    recipe = quick(
+        steps=None, epochs=40, batch_size=719, select="best", patience=2, optimizer=SGD(lr=1e-9)
+    )
+    reports = list(fathom.train(recipe, out=tmp_path / "run"))
+    done = reports[-1]
+    epochs = [r for r in reports if isinstance(r, EpochReport)]
+    assert isinstance(done, Finished)
+    assert done.stopped_early
+    assert len(epochs) < 40
+    best = max(range(len(epochs)), key=lambda i: epochs[i].top1 or 0)
+    assert len(epochs) == best + 3
+    assert done.evaluation.top1 == epochs[best].top1
+
+
 def test_choosing_on_data_with_only_a_test_set_holds_out_from_training(tmp_path: Path) -> None:
     for split, count in (("train", 20), ("test", 5)):
         write_tree(tmp_path / "data" / split, {"a": count, "b": count}, size=12)

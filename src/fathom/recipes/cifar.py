@@ -13,6 +13,7 @@ def cifar_resnet_2015(summary: Summary) -> Recipe:
     Source: He et al. 2015, arXiv:1512.03385, Section 4.2: SGD with momentum 0.9, weight decay 1e-4,
     batch 128, learning rate 0.1 divided by 10 at 32k and 48k of 64k iterations (of 45k images;
     164 epochs of 50k), 4 pixels padded and a random crop, horizontal flips.
+    No run of it has been recorded here yet; the paper's figures are on the models' cards.
     Departures: weight decay spares norms and biases; mean and std are normalised, not the per-pixel
     mean alone.
     """

@@ -16,6 +16,10 @@ def default(summary: Summary) -> Recipe:
     224 pixels, random resized crops. Colour images are mirrored unless their set is known to lose
     its classes that way; gray ones, which may be letters or digits, are not unless known to keep
     them.
+
+    Measured on two CPU cores, 2026-11-23, torch 2.15 (docs/results/main-job.md): digits 99.81 %
+    (standard deviation 0.32 over three seeds) in 25 s; CIFAR-10 as JPEGs 84.18 % (one run) in 20
+    minutes with cifar_resnet20.
     """
     side = min(summary.width, summary.height)
     small = side <= _SMALL

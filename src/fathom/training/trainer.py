@@ -186,7 +186,7 @@ class Trainer:
     def _end_epoch(self) -> Iterator[Report]:
         """Measure and report when an epoch is full or the run is over; decide whether it is."""
         state, over = self.state, self.pace.over(self.state.step)
-        self.done = over
+        self.done = over or self._impatient()
         if not state.running.count or not (over or state.step % self.per_epoch == 0):
             return
         epoch = (state.step - 1) // self.per_epoch
@@ -201,8 +201,7 @@ class Trainer:
         self.evaluation = found
         train_loss, train_top1 = state.running.means()
         state.running = Running()
-        patience = self.recipe.patience
-        self.done = over or (patience is not None and state.best.waited >= patience)
+        self.done = over or self._impatient()
         yield EpochReport(
             epoch=epoch,
             step=state.step,
@@ -217,6 +216,10 @@ class Trainer:
             seconds=self.pace.seconds(),
         )
         self.mark = time.monotonic()
+
+    def _impatient(self) -> bool:
+        """Whether the recipe's patience with epochs that bring nothing better is at its end."""
+        return self.recipe.patience is not None and self.state.best.waited >= self.recipe.patience
 
     def _evaluation_batches(self, split: str) -> Iterator[Batch]:
         return evaluation_batches(
