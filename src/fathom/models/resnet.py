@@ -13,7 +13,7 @@ Switches (Spec):
              (Goyal et al. 2017, arXiv:1706.02677, Section 5.1)
 
 Departures from the paper: the stride of a bottleneck is on its 3x3 convolution, not on the first
-1x1 (as in torchvision; half a point better); weights are initialised with fan-out, not fan-in (as
+1x1 (as in torchvision); weights are initialised with fan-out, not fan-in (as
 in torchvision; the two differ only where channels change).
 """
 

@@ -17,9 +17,8 @@ from fathom.data.settings import AugmentSettings, DataSettings, PadCrop, Resized
 from fathom.errors import require
 
 
-def _fraction(name: str, value: float, *, below_one: bool = True) -> None:
-    top = value < 1 if below_one else value <= 1
-    require(value >= 0 and top, f"{name} is {value:g}; it must be at least 0 and below 1")
+def _fraction(name: str, value: float) -> None:
+    require(0 <= value < 1, f"{name} is {value:g}; it must be at least 0 and below 1")
 
 
 @dataclass(frozen=True)
