@@ -1,9 +1,10 @@
 # make demo   train a residual network on real digits and write its report
 # make test   every check that decides whether a change lands
+# make parity every network, large ones too, against its peer; exports, compiles, learns a batch
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo test format clean
+.PHONY: demo test parity format clean
 
 demo: .venv/installed
 	$(BIN)/fathom train
@@ -13,6 +14,9 @@ test: .venv/installed-test
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	OMP_NUM_THREADS=1 $(BIN)/pytest -n 2
+
+parity: .venv/installed-test
+	OMP_NUM_THREADS=1 $(BIN)/pytest -n 2 -m slow tests/models
 
 format: .venv/installed-test
 	$(BIN)/ruff format .

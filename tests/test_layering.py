@@ -11,9 +11,9 @@ SOURCE = Path(__file__).parent.parent / "src" / "fathom"
 
 LAYERS = {
     **dict.fromkeys(("version", "errors"), -1),
-    "runtime": 0,
+    **dict.fromkeys(("runtime", "preprocess", "layers", "regularize"), 0),
     **dict.fromkeys(("models", "data"), 1),
-    **dict.fromkeys(("cost", "evaluate"), 2),
+    **dict.fromkeys(("cost", "evaluate", "weights"), 2),
     "training": 3,
     **dict.fromkeys(("classifier", "recipes", "figures"), 4),
     "report": 5,

@@ -19,11 +19,13 @@ if TYPE_CHECKING:
     from fathom.errors import UserError
     from fathom.models.base import ImageClassifier
     from fathom.models.cards import ModelCard
-    from fathom.models.registry import create_model, list_models, model_card
+    from fathom.models.registry import list_models, model_card
     from fathom.recipes.registry import recipe
     from fathom.report import write_report
     from fathom.training.recipe import Recipe
     from fathom.training.session import resume, train
+    from fathom.weights.create import create_model
+    from fathom.weights.load import load_weights, reference_state_dict
 
 _HOMES = {
     "Classifier": "classifier",
@@ -31,11 +33,13 @@ _HOMES = {
     "ModelCard": "models.cards",
     "Recipe": "training.recipe",
     "UserError": "errors",
-    "create_model": "models.registry",
+    "create_model": "weights.create",
     "list_models": "models.registry",
     "load": "classifier",
+    "load_weights": "weights.load",
     "model_card": "models.registry",
     "recipe": "recipes.registry",
+    "reference_state_dict": "weights.load",
     "resume": "training.session",
     "train": "training.session",
     "write_report": "report",
@@ -51,8 +55,10 @@ __all__ = [
     "create_model",
     "list_models",
     "load",
+    "load_weights",
     "model_card",
     "recipe",
+    "reference_state_dict",
     "resume",
     "train",
     "write_report",

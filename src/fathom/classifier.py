@@ -19,10 +19,11 @@ from fathom.data.decode import BadImageError, Pixels, decode, from_pillow
 from fathom.data.load import BadImage, load_split
 from fathom.data.settings import DataSettings
 from fathom.data.split import split_catalog
-from fathom.data.views import Preprocess, centre_view
+from fathom.data.views import centre_view
 from fathom.errors import UserError
 from fathom.evaluate import Evaluation, autocast, evaluate
-from fathom.models.registry import create_model
+from fathom.models.registry import build_model
+from fathom.preprocess import Preprocess
 from fathom.runtime import Runtime, choose_runtime, configured
 from fathom.training.checkpoint import load_checkpoint
 from fathom.training.recipe import Recipe
@@ -83,11 +84,10 @@ class Classifier:
         views: list[Tensor] = []
         errors: dict[str, str] = {}
         for name, item in items:
+            view = self.preprocess
             try:
-                pixels = _pixels(name, item, self.preprocess.channels)
-                views.append(
-                    centre_view(pixels, self.preprocess.image_size, self.preprocess.resize)
-                )
+                pixels = _pixels(name, item, view.channels)
+                views.append(centre_view(pixels, view.image_size, view.resize, view.interpolation))
             except BadImageError as error:
                 errors[name] = str(error)
         rows = iter(self.probabilities(torch.stack(views)) if views else ())
@@ -171,7 +171,7 @@ def load(run: str | Path, *, device: str = "auto") -> Classifier:
     best = folder.has("result") and folder.read("result").get("weights") == "best"
     checkpoint = load_checkpoint(folder.checkpoints, "best" if best else "last")
     preprocess = Preprocess.from_dict(data["preprocess"])
-    model = create_model(
+    model = build_model(
         recipe.model.name,
         num_classes=len(data["class_names"]),
         in_channels=preprocess.channels,

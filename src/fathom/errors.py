@@ -18,6 +18,13 @@ def require(holds: bool, message: str) -> None:
         raise UserError(message)
 
 
+def require_choice(name: str, value: object, known: Iterable[str]) -> None:
+    """Raise UserError unless the value of a setting is one of those known."""
+    names = list(known)
+    if value not in names:
+        raise UserError(f"{name} {value!r} is none of {', '.join(names)}")
+
+
 def unknown(kind: str, name: str, known: Iterable[str], advice: str = "") -> UserError:
     """The error for a name that does not exist, with the nearest one that does."""
     names = list(known)

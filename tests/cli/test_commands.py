@@ -166,7 +166,42 @@ def test_models_lists_cards(call: Call) -> None:
         "resnet152",
     ]
     assert all(m["flops"] == 2 * m["macs"] for m in found)
-    assert "4.09 G" in call("models", "resnet50")[1]
+    listed = call("models", "resnet*")[1].splitlines()
+    assert [line.split()[0] for line in listed[1:-1]] == [m["name"] for m in found]
+    assert re.split(r"  +", listed[3])[:7] == [
+        "resnet50",
+        "2015",
+        "1512.03385",
+        "25.56 M",
+        "4.09 G",
+        "8.18 G",
+        "224",
+    ]
+
+
+def test_one_model_shows_its_card(call: Call) -> None:
+    _, out, _ = call("models", "resnet50")
+    for words in (
+        "Deep Residual Learning for Image Recognition, 2015, arXiv:1512.03385",
+        "25,557,032 parameters; 4,089,184,256 MACs = 8,178,368,512 FLOPs",
+        "peer in torchvision: resnet50",
+        "1x1 conv, w channels, BN, ReLU",
+        "+ ───",
+        "10-crop",
+    ):
+        assert words in out
+    stages = [line.split()[:6] for line in out.splitlines() if line.startswith("stage ")]
+    assert stages[1:] == [
+        ["stage", str(number), side, "x", side, channels]
+        for number, side, channels in (
+            (1, "56", "256"),
+            (2, "28", "512"),
+            (3, "14", "1024"),
+            (4, "7", "2048"),
+        )
+    ]
+    found = json.loads(call("models", "resnet50", "--json")[1])["models"][0]
+    assert found["stages"][1]["channels"] == 256
 
 
 def test_report_is_written_anew(call: Call, run: Path) -> None:

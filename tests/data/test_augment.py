@@ -11,7 +11,7 @@ from torch import Tensor
 
 from fathom.data.augment import augment_batch
 from fathom.data.settings import AugmentSettings, NoCrop, PadCrop, ResizedCrop
-from fathom.data.views import Preprocess
+from fathom.preprocess import Preprocess
 
 Fill = Literal["mean", "black", "reflect"]
 FILLS: list[Fill] = ["mean", "black", "reflect"]

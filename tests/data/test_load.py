@@ -19,8 +19,8 @@ from fathom.data.load import Dataset, load_dataset, load_split
 from fathom.data.settings import AugmentSettings, DataSettings, PadCrop, ResizedCrop
 from fathom.data.sources import Arrays
 from fathom.data.split import split_catalog
-from fathom.data.views import Preprocess
 from fathom.errors import UserError
+from fathom.preprocess import Preprocess
 from tests.images import PLAIN, array_catalog, encode, loaded, noise, pack, write, write_tree
 
 # Python 3.12 warns where a process with threads forks, as the loader's do.

@@ -13,7 +13,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fathom.data.settings import ResizedCrop
-from fathom.data.views import Preprocess, _random_box, centre_view, random_resized_view
+from fathom.data.views import _random_box, centre_view, random_resized_view
+from fathom.preprocess import Preprocess
 from tests.images import noise
 
 QUICK = settings(max_examples=150, deadline=None, derandomize=True, database=None)
@@ -23,7 +24,7 @@ SIDES = st.integers(2, 90)
 @pytest.mark.parametrize("channels", [1, 3])
 def test_an_image_of_the_size_is_shown_untouched(channels: int) -> None:
     pixels = noise(1, 9, 9, channels)
-    view = centre_view(pixels, 9, 9)
+    view = centre_view(pixels, 9, 9, "bilinear")
     assert np.array_equal(view.permute(1, 2, 0).numpy(), pixels)
     view.zero_()
     assert np.array_equal(pixels, noise(1, 9, 9, channels)), "the view must be a copy"
@@ -37,8 +38,8 @@ def test_without_scaling_the_view_is_the_centre(
     size = min(size, short)
     height, width = (short + extra, short) if tall else (short, short + extra)
     pixels = noise(2, height, width, 3)
-    view = centre_view(pixels, size, short)
-    top, left = (height - size) // 2, (width - size) // 2
+    view = centre_view(pixels, size, short, "bilinear")
+    top, left = round((height - size) / 2), round((width - size) / 2)
     wanted = pixels[top : top + size, left : left + size]
     assert np.array_equal(view.permute(1, 2, 0).numpy(), wanted)
 
@@ -49,12 +50,12 @@ def test_every_size_gives_a_square_view(
     height: int, width: int, size: int, more: int, channels: int
 ) -> None:
     pixels = noise(3, height, width, channels)
-    flat = centre_view(np.full_like(pixels, 77), size, size + more)
+    flat = centre_view(np.full_like(pixels, 77), size, size + more, "bilinear")
     assert flat.shape == (channels, size, size)
     assert flat.dtype == torch.uint8
     assert (flat == 77).all()
-    upright = centre_view(pixels, size, size + more)
-    turned = centre_view(pixels.swapaxes(0, 1), size, size + more)
+    upright = centre_view(pixels, size, size + more, "bilinear")
+    turned = centre_view(pixels.swapaxes(0, 1), size, size + more, "bilinear")
     assert (upright.int() - turned.transpose(1, 2).int()).abs().max() <= 1, "rows as columns"
 
 
@@ -65,13 +66,13 @@ def test_scaling_is_bilinear_with_antialiasing(
 ) -> None:
     """Against PyTorch's own kernel."""
     pixels = noise(4, height, width, 3)
-    scale = resize / min(height, width)
-    shape = round(height * scale), round(width * scale)
+    short = min(height, width)
+    shape = height * resize // short, width * resize // short
     images = torch.from_numpy(pixels).permute(2, 0, 1)[None].float()
     scaled = F.interpolate(images, shape, mode="bilinear", antialias=True)[0]
-    top, left = (shape[0] - size) // 2, (shape[1] - size) // 2
+    top, left = (round((side - size) / 2) for side in shape)
     wanted = scaled[:, top : top + size, left : left + size]
-    assert (centre_view(pixels, size, resize) - wanted).abs().max() <= 1.5
+    assert (centre_view(pixels, size, resize, "bilinear") - wanted).abs().max() <= 1.5
 
 
 @QUICK
@@ -113,7 +114,10 @@ def test_a_random_view_shows_its_box() -> None:
     crop = ResizedCrop(0.1, 2.0)
     for seed in range(20):
         left, top, w, h = _random_box(100, 120, crop, random.Random(seed))
-        view = random_resized_view(pixels, 16, crop, random.Random(seed)).float() / 2
+        view = (
+            random_resized_view(pixels, 16, "bilinear", crop=crop, rng=random.Random(seed)).float()
+            / 2
+        )
         rows, columns = view[0, :, 0], view[1, 0]
         wanted_rows = top - 0.5 + (torch.arange(16) + 0.5) * h / 16
         wanted_columns = left - 0.5 + (torch.arange(16) + 0.5) * w / 16
@@ -125,7 +129,7 @@ def test_a_random_view_shows_its_box() -> None:
 
 def test_a_crop_of_everything_at_its_own_size_changes_nothing() -> None:
     pixels = noise(5, 12, 12, 1)
-    view = random_resized_view(pixels, 12, ResizedCrop(1, 1), random.Random(0))
+    view = random_resized_view(pixels, 12, "bilinear", crop=ResizedCrop(1, 1), rng=random.Random(0))
     assert np.array_equal(view[0].numpy(), pixels[..., 0])
 
 

@@ -1,4 +1,6 @@
-"""The ResNet family against torchvision's networks and the paper's tables."""
+"""The ResNet family against its papers' tables; equality with its peers is in test_parity.py."""
+
+from pathlib import Path
 
 import pytest
 import torch
@@ -6,45 +8,12 @@ import torchvision
 from torch import nn
 
 import fathom
-from fathom.models.resnet import Block, PadShortcut
-
-IMAGENET = ["resnet18", "resnet34", "resnet50", "resnet101", "resnet152"]
-
-
-def carry_over(source: nn.Module, target: nn.Module) -> None:
-    """Copy weights by kind and shape, in an order both networks share: stem, blocks, head."""
-
-    # torchvision defines a block's shortcut after its branch, as we do, so the order is equal.
-    theirs, mine = list(source.state_dict().values()), list(target.state_dict().values())
-    assert [v.shape for v in theirs] == [v.shape for v in mine]
-    for a, b in zip(theirs, mine, strict=True):
-        b.copy_(a)
-
-
-@pytest.mark.parametrize("name", IMAGENET)
-def test_shapes_equal_torchvisions(name: str) -> None:
-    with torch.device("meta"):
-        mine, theirs = fathom.create_model(name), torchvision.models.get_model(name)
-    assert [v.shape for v in mine.state_dict().values()] == [
-        v.shape for v in theirs.state_dict().values()
-    ]
-
-
-@pytest.mark.parametrize("name", ["resnet18", "resnet50"])
-@pytest.mark.parametrize("size", [64, 97])
-def test_logits_and_gradients_equal_torchvisions(name: str, size: int) -> None:
-    torch.manual_seed(0)
-    theirs = torchvision.models.get_model(name, num_classes=10)
-    mine = fathom.create_model(name, num_classes=10)
-    carry_over(theirs, mine)
-    images = torch.randn(2, 3, size, size)
-    torch.testing.assert_close(mine.eval()(images), theirs.eval()(images), rtol=1e-5, atol=1e-5)
-    mine.train()(images).square().mean().backward()
-    theirs.train()(images).square().mean().backward()
-    for a, b in zip(mine.parameters(), theirs.parameters(), strict=True):
-        assert a.grad is not None
-        assert b.grad is not None
-        torch.testing.assert_close(a.grad, b.grad, rtol=1e-4, atol=1e-4 * float(b.grad.abs().max()))
+import fathom.models.variants.resnet
+from fathom.cost import cost
+from fathom.errors import UserError
+from fathom.layers import SqueezeExcitation
+from fathom.models.resnet import Block, Network, PadShortcut, Spec
+from fathom.regularize import StochasticDepth
 
 
 @pytest.mark.parametrize("depth", [20, 32, 44, 56, 110])
@@ -93,6 +62,117 @@ def test_the_pad_shortcut_subsamples_and_adds_empty_channels() -> None:
     assert out.shape == (2, 32, 5, 5)
     torch.testing.assert_close(out[:, :16], x[:, :, ::2, ::2])
     assert not out[:, 16:].any()
+
+
+def test_the_row_that_contributing_shows_is_a_network() -> None:
+    text = (Path(__file__).parents[2] / "CONTRIBUTING.md").read_text()
+    shown = text.split("```python\n")[1].split("```")[0].strip().removesuffix(",")
+    variant = eval(shown, vars(fathom.models.variants.resnet))
+    with torch.device("meta"):
+        model = Network(Spec(**variant.spec), num_classes=1000, in_channels=3)
+    found = cost(model, image_size=224)
+    assert (variant.card.params, variant.card.macs) == (found.params, found.macs)
+    with torch.device("meta"):
+        theirs = torchvision.models.get_model(variant.card.torchvision).state_dict()
+    mine = fathom.reference_state_dict(model)
+    assert {k: v.shape for k, v in mine.items()} == {k: v.shape for k, v in theirs.items()}
+
+
+def weights(module: nn.Module) -> int:
+    """Weights of convolutions, without norms and biases."""
+    return sum(m.weight.numel() for m in module.modules() if isinstance(m, nn.Conv2d))
+
+
+def test_a_resnext_block_has_the_papers_weights() -> None:
+    """arXiv:1611.05431, Section 3.3: 256 channels, C = 32, d = 4 has about 70 k parameters, and the
+    bottleneck of ResNet-50 256*64 + 3*3*64*64 + 64*256, about 70 k."""
+    with torch.device("meta"):
+        resnext = fathom.create_model("resnext50_32x4d").stages[0]
+        resnet = fathom.create_model("resnet50").stages[0]
+    assert weights(resnext[1]) == 32 * (256 * 4 + 3 * 3 * 4 * 4 + 4 * 256)  # type: ignore[index]
+    assert weights(resnet[1]) == 256 * 64 + 3 * 3 * 64 * 64 + 64 * 256  # type: ignore[index]
+
+
+def test_groups_are_paths_side_by_side() -> None:
+    """arXiv:1611.05431, Figure 3: split, transform and merge equals a grouped convolution."""
+    torch.manual_seed(0)
+    grouped = nn.Conv2d(32, 32, 3, padding=1, groups=8, bias=False)
+    x = torch.randn(2, 32, 5, 5)
+    paths = [
+        nn.functional.conv2d(part, weight, padding=1)
+        for part, weight in zip(x.chunk(8, 1), grouped.weight.chunk(8), strict=True)
+    ]
+    torch.testing.assert_close(grouped(x), torch.cat(paths, 1))
+
+
+def test_gates_cost_what_the_paper_says() -> None:
+    """arXiv:1709.01507, Equation 5 and Section 4: the fully connected layers of SE-ResNet-50 add
+    2/r * sum(N_s * C_s^2), about 2.5 million parameters, a tenth of ResNet-50's."""
+    with torch.device("meta"):
+        model, plain = fathom.create_model("se_resnet50"), fathom.create_model("resnet50")
+    gates = weights(model) - weights(plain)
+    assert gates == sum(2 * n * c * c // 16 for n, c in ((3, 256), (4, 512), (6, 1024), (3, 2048)))
+    assert gates / 1e6 == pytest.approx(2.5, abs=0.05)
+    assert 0.09 < gates / sum(p.numel() for p in plain.parameters()) < 0.11
+
+
+def test_gates_come_before_the_sum() -> None:
+    """arXiv:1709.01507, Figure 3."""
+    block = fathom.create_model("cifar_se_resnet20").eval().stages[0][0]  # type: ignore[index]
+    gate = block.branch[-1]
+    assert isinstance(gate, SqueezeExcitation)
+    nn.init.zeros_(gate.expand.weight)
+    nn.init.constant_(gate.expand.bias, -1e4)  # closed
+    x = torch.rand(2, 16, 8, 8)
+    torch.testing.assert_close(block(x), x)
+
+
+def test_senet154_has_154_weighted_layers_without_its_gates() -> None:
+    """arXiv:1709.01507, Section 6.3 and its appendix: a deep stem of three convolutions, 3, 8, 36
+    and 3 blocks of three, one classifier; the shortcuts' and the gates' are not counted."""
+    with torch.device("meta"):
+        model = fathom.create_model("senet154")
+    convolutions = [m for m in model.stem if isinstance(m, nn.Conv2d)]
+    convolutions += [
+        m
+        for stage in model.stages
+        for block in stage.children()
+        for m in block.branch
+        if isinstance(m, nn.Conv2d)
+    ]
+    assert len(convolutions) + 1 == 154
+    assert (
+        model.stages[0][0].branch[0].out_channels * 2 == model.stages[0][0].branch[3].out_channels
+    )  # type: ignore[index]
+
+
+def test_stochastic_depth_rises_to_the_last_block() -> None:
+    model = fathom.create_model("cifar_resnet20", stochastic_depth=0.5)
+    drops = [m.drop for m in model.modules() if isinstance(m, StochasticDepth)]
+    assert drops == pytest.approx([0.5 * (i + 1) / 9 for i in range(9)])
+    block = fathom.create_model("cifar_resnet20", stochastic_depth=0.99).stages[2][2]  # type: ignore[index]
+    x = torch.rand(64, 64, 4, 4)
+    kept = (block.train()(x) != x).flatten(1).any(1)
+    assert kept.sum() < 10  # of 64, where one in a hundred is expected
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"groups": 4}, "needs group_width"),
+        ({"group_width": 64}, "basic blocks have none"),
+        ({"reduction": 0}, "reduction must be"),
+        ({"stochastic_depth": 1.0}, "stochastic_depth is 1"),
+        ({"dropout": -0.1}, "dropout is -0.1"),
+        ({"shortcut": "none"}, "projection, projection3x3, pad"),
+        ({"residual": False, "stochastic_depth": 0.1}, "output zero"),
+    ],
+)
+def test_settings_that_make_no_network_are_refused(
+    settings: dict[str, object], message: str
+) -> None:
+    with pytest.raises(UserError, match=message):
+        fathom.create_model("cifar_resnet20", **settings)  # type: ignore[arg-type]
 
 
 def test_convolutions_start_with_kaimings_deviation() -> None:

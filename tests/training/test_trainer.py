@@ -117,7 +117,7 @@ def test_gradients_stay_until_the_next_step_begins(
         models.append(fathom.create_model(*arguments, **named))
         return models[-1]
 
-    monkeypatch.setattr("fathom.training.setup.create_model", keep)
+    monkeypatch.setattr("fathom.training.setup.build_model", keep)
     norms = [
         [float(p.grad.norm()) for p in models[-1].parameters() if p.grad is not None]
         for report in fathom.train(quick(), out=tmp_path / "run")

@@ -126,18 +126,18 @@ def predict(
 
 @app.command(sort_key=3)
 def models(pattern: str = "*", /, *, json: Json = False) -> None:
-    """List the networks: year, parameters, multiply-adds, operations, published accuracy.
+    """List the networks: year, paper, parameters, operations, published accuracy; or show one.
 
     Parameters
     ----------
     pattern
-        Part of the names, with * for anything, as in 'cifar_*'.
+        Part of the names, with * for anything, as in 'cifar_*'; one name shows its whole card.
     json
         Print one JSON object with a list of cards.
     """
     from dataclasses import asdict
 
-    from fathom.cli.tables import show_models
+    from fathom.cli.zoo import show_card, show_models
     from fathom.errors import unknown
     from fathom.models.registry import VARIANTS, list_models, model_card
 
@@ -147,6 +147,8 @@ def models(pattern: str = "*", /, *, json: Json = False) -> None:
     cards = [model_card(name) for name in names]
     if json:
         show_json({"models": [{**asdict(card), "flops": card.flops} for card in cards]})
+    elif pattern in VARIANTS:
+        show_card(cards[0])
     else:
         show_models(cards)
 

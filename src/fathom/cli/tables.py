@@ -11,8 +11,6 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from fathom.models.cards import ModelCard
-
 if TYPE_CHECKING:
     from fathom.classifier import Prediction
     from fathom.evaluate import Evaluation
@@ -84,27 +82,6 @@ def show_predictions_csv(predictions: Sequence[Prediction]) -> None:
             writer.writerow((prediction.name, "", "", "", prediction.error))
         for rank, (name, chance) in enumerate(prediction.top, 1):
             writer.writerow((prediction.name, rank, name, f"{chance:.6f}", ""))
-
-
-def show_models(cards: Sequence[ModelCard]) -> None:
-    """Print a table of networks."""
-    table = Table("name", "year", box=None, pad_edge=False)
-    for name in ("params", "MACs", "FLOPs", "input", "top-1"):
-        table.add_column(name, justify="right")
-    table.add_column("measured on", overflow="fold")
-    for card in cards:
-        best = max(card.published, key=lambda p: p.top1, default=None)
-        table.add_row(
-            card.name,
-            str(card.year),
-            quantity(card.params),
-            quantity(card.macs),
-            quantity(card.flops),
-            f"{card.image_size}",
-            f"{best.top1:.2%}" if best else "",
-            f"{best.protocol}; {best.source}" if best else "",
-        )
-    console().print(table, soft_wrap=False)
 
 
 def quantity(count: float) -> str:

@@ -70,6 +70,8 @@ class TrainingOptions:
         What all other options change: default, or a paper's, as cifar_resnet_2015.
     model
         The network, a name from `fathom models`.
+    weights
+        Pretrained weights to start from: torchvision, torchvision:NAME, timm:NAME, lite, or a file.
     epochs
         Passes over the training images.
     minutes
@@ -112,6 +114,7 @@ class TrainingOptions:
 
     recipe: str = "default"
     model: str | None = None
+    weights: str | None = None
     epochs: int | None = None
     minutes: float | None = None
     steps: int | None = None
@@ -162,6 +165,7 @@ class OutputOptions:
 # Option -> path in the recipe, in the order in which they are applied.
 _PATHS = {
     "model": "model.name",
+    "weights": "model.weights",
     "optimizer": "optimizer",
     "schedule": "schedule",
     "epochs": "epochs",

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from fathom.data.settings import AugmentSettings, PadCrop
-from fathom.data.views import Preprocess
+from fathom.preprocess import Preprocess
 
 
 def augment_batch(

@@ -23,8 +23,9 @@ from fathom.data.catalog import ImageList
 from fathom.data.decode import BadImageError
 from fathom.data.load import Dataset, Split
 from fathom.data.settings import AugmentSettings, ResizedCrop
-from fathom.data.views import Preprocess, centre_view, random_resized_view
+from fathom.data.views import centre_view, random_resized_view
 from fathom.errors import UserError
+from fathom.preprocess import Preprocess
 from fathom.runtime import Runtime, available_cores, derive_seed, generator
 
 
@@ -224,15 +225,17 @@ class _Decoded(TorchDataset[Any]):
 
     def __getitem__(self, key: tuple[int, int]) -> tuple[int, Tensor] | tuple[int, str, str]:
         epoch, position = key
-        name, size = self.images.keys[position], self.preprocess.image_size
+        name, view = self.images.keys[position], self.preprocess
         try:
-            pixels = self.images.source.pixels(name, self.preprocess.channels)
+            pixels = self.images.source.pixels(name, view.channels)
         except BadImageError as error:
             return position, name, str(error)
         if isinstance(self.crop, ResizedCrop):
             rng = random.Random(derive_seed(self.seed, "crop", epoch, position))
-            return position, random_resized_view(pixels, size, self.crop, rng)
-        return position, centre_view(pixels, size, self.preprocess.resize)
+            return position, random_resized_view(
+                pixels, view.image_size, view.interpolation, crop=self.crop, rng=rng
+            )
+        return position, centre_view(pixels, view.image_size, view.resize, view.interpolation)
 
 
 _Collated = tuple[Tensor, Tensor, tuple[tuple[str, str], ...]]

@@ -18,8 +18,9 @@ from fathom.data.decode import BadImageError, Pixels
 from fathom.data.settings import AugmentSettings, DataSettings, ResizedCrop
 from fathom.data.sources import Arrays
 from fathom.data.split import SplitCatalog
-from fathom.data.views import Preprocess, centre_view
+from fathom.data.views import centre_view
 from fathom.errors import UserError
+from fathom.preprocess import Interpolation, Preprocess
 from fathom.runtime import available_cores, available_memory, generator
 
 # Beyond this many images that have to be decoded on the fly, headers are checked beforehand but
@@ -77,19 +78,28 @@ def load_dataset(
     *,
     image_size: int,
     channels: int,
+    pretrained: Preprocess | None = None,
 ) -> Dataset:
     """Decode what fits, check the rest, and measure the training images.
+
+    pretrained is the preprocessing of weights to start from: its resize rule, interpolation, mean
+    and std are kept, where otherwise the training images decide.
 
     Raises UserError when a class has no usable image left, or for the first broken files where
     settings.on_bad_image is "fail".
     """
     resized = isinstance(augment.crop, ResizedCrop)
     resize = round(image_size * 256 / 224) if resized else image_size
+    interpolation: Interpolation = "bilinear"
+    if pretrained is not None:
+        resize, interpolation = pretrained.at(image_size).resize, pretrained.interpolation
     catalog = chosen.catalog
     total = sum(len(images) for images in catalog.splits.values())
     keep = _keep_in_memory(settings, resized, total * channels * image_size**2)
     few = total <= AUDIT_LIMIT
-    wanted = _Pass(image_size, resize, channels, decode=keep or few, keep=keep, whole=few)
+    wanted = _Pass(
+        image_size, resize, channels, interpolation, decode=keep or few, keep=keep, whole=few
+    )
     splits: dict[str, Split] = {}
     bad: list[BadImage] = []
     checksums: dict[str, list[int]] = {}
@@ -103,16 +113,19 @@ def load_dataset(
             histogram = found.histogram
     _judge_bad(bad, settings, total)
     _require_every_class(splits, catalog.class_names)
-    if not wanted.decode:
-        histogram = _sampled_histogram(splits["train"].images, wanted, settings)
-    mean, std = _moments(histogram)
+    if pretrained is not None:
+        mean, std = pretrained.mean, pretrained.std
+    elif wanted.decode:
+        mean, std = _moments(histogram)
+    else:
+        mean, std = _moments(_sampled_histogram(splits["train"].images, wanted, settings))
     return Dataset(
         name=catalog.name,
         class_names=catalog.class_names,
         splits=splits,
         origins=chosen.origins,
         judge=chosen.judge,
-        preprocess=Preprocess(image_size, resize, channels, mean, std),
+        preprocess=Preprocess(image_size, resize, channels, mean, std, interpolation),
         bad=tuple(bad),
         notes=catalog.notes,
         fingerprint=_fingerprint(catalog.class_names, splits, checksums),
@@ -131,6 +144,7 @@ def load_split(
         preprocess.image_size,
         preprocess.resize,
         preprocess.channels,
+        preprocess.interpolation,
         decode=True,
         keep=size <= available_memory() // 4,
     )
@@ -174,6 +188,7 @@ class _Pass:
     image_size: int
     resize: int
     channels: int
+    interpolation: Interpolation
     decode: bool
     keep: bool
     whole: bool = True
@@ -227,7 +242,8 @@ class _Chunks(TorchDataset[_Found]):
         return _Found(good, checksums, stacked if self.wanted.keep else None, bad, histogram)
 
     def _view(self, pixels: Pixels) -> Tensor:
-        return centre_view(pixels, self.wanted.image_size, self.wanted.resize)
+        wanted = self.wanted
+        return centre_view(pixels, wanted.image_size, wanted.resize, wanted.interpolation)
 
 
 def _survey(images: ImageList, wanted: _Pass, workers: int) -> _Found:

@@ -1,15 +1,9 @@
-"""The view of an image that a network is shown, and how pixels become its input.
-
-`Preprocess` is stored beside the weights, so that evaluation and prediction see exactly what
-validation saw.
-"""
+"""The view of an image that a network is shown."""
 
 from __future__ import annotations
 
 import math
 import random
-from dataclasses import asdict, dataclass
-from typing import Any
 
 import numpy as np
 import torch
@@ -18,52 +12,38 @@ from torch import Tensor
 
 from fathom.data.decode import Pixels
 from fathom.data.settings import ResizedCrop
+from fathom.preprocess import Interpolation
+
+_RESAMPLING = {
+    "bilinear": Image.Resampling.BILINEAR,
+    "bicubic": Image.Resampling.BICUBIC,
+}
 
 
-@dataclass(frozen=True)
-class Preprocess:
-    """Short side to `resize` pixels (bilinear, antialiased), centre crop, scale to mean 0, std 1.
+def centre_view(
+    pixels: Pixels, image_size: int, resize: int, interpolation: Interpolation
+) -> Tensor:
+    """(H, W, C) uint8 -> (C, S, S) uint8: short side to `resize`, centre crop of S = image_size.
 
-    image_size, resize: pixels; channels: 1 or 3; mean, std: one figure a channel, of pixel / 255.
+    The long side and the crop's place are rounded as in torchvision.
     """
-
-    image_size: int
-    resize: int
-    channels: int
-    mean: tuple[float, ...]
-    std: tuple[float, ...]
-
-    def to_dict(self) -> dict[str, Any]:
-        """Plain JSON values."""
-        return asdict(self)
-
-    @classmethod
-    def from_dict(cls, values: dict[str, Any]) -> Preprocess:
-        """The inverse of `to_dict`."""
-        return cls(**{**values, "mean": tuple(values["mean"]), "std": tuple(values["std"])})
-
-    def normalise(self, views: Tensor) -> Tensor:
-        """(N, C, H, W) uint8 -> float32 with mean 0 and std 1 a channel, in channels_last."""
-        images = views.to(torch.float32, memory_format=torch.channels_last)
-        mean = torch.tensor(self.mean, device=views.device).mul_(255).view(1, -1, 1, 1)
-        std = torch.tensor(self.std, device=views.device).mul_(255).view(1, -1, 1, 1)
-        return images.sub_(mean).div_(std)
-
-
-def centre_view(pixels: Pixels, image_size: int, resize: int) -> Tensor:
-    """(H, W, C) uint8 -> (C, S, S) uint8: short side to `resize`, centre crop of S = image_size."""
     height, width, _ = pixels.shape
     if (height, width) == (image_size, image_size) and resize == image_size:
         return _tensor(pixels)
-    scale = resize / min(height, width)
-    size = max(image_size, round(width * scale)), max(image_size, round(height * scale))
-    resized = np.asarray(_image(pixels).resize(size, Image.Resampling.BILINEAR))
-    left, top = (size[0] - image_size) // 2, (size[1] - image_size) // 2
+    short = min(height, width)
+    size = max(image_size, resize * width // short), max(image_size, resize * height // short)
+    resized = np.asarray(_image(pixels).resize(size, _RESAMPLING[interpolation]))
+    left, top = round((size[0] - image_size) / 2), round((size[1] - image_size) / 2)
     return _tensor(resized[top : top + image_size, left : left + image_size])
 
 
 def random_resized_view(
-    pixels: Pixels, image_size: int, crop: ResizedCrop, rng: random.Random
+    pixels: Pixels,
+    image_size: int,
+    interpolation: Interpolation,
+    *,
+    crop: ResizedCrop,
+    rng: random.Random,
 ) -> Tensor:
     """(H, W, C) uint8 -> (C, S, S) uint8: a random share of the area at a random aspect ratio.
 
@@ -73,7 +53,7 @@ def random_resized_view(
     height, width, _ = pixels.shape
     left, top, box_width, box_height = _random_box(height, width, crop, rng)
     box = (left, top, left + box_width, top + box_height)
-    resized = _image(pixels).resize((image_size, image_size), Image.Resampling.BILINEAR, box=box)
+    resized = _image(pixels).resize((image_size, image_size), _RESAMPLING[interpolation], box=box)
     return _tensor(np.asarray(resized))
 
 

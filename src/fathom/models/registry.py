@@ -10,12 +10,34 @@ from typing import TYPE_CHECKING, Any
 
 from fathom.errors import UserError, unknown
 from fathom.models.cards import ModelCard, Variant
-from fathom.models.variants import resnet
+from fathom.models.variants import (
+    alexnet,
+    convnext,
+    densenet,
+    efficientnet,
+    googlenet,
+    mobilenet,
+    resnet,
+    road,
+    senet,
+    vgg,
+)
 
 if TYPE_CHECKING:
     from fathom.models.base import ImageClassifier
 
-_TABLES = (resnet.VARIANTS,)
+_TABLES = (
+    alexnet.VARIANTS,
+    vgg.VARIANTS,
+    googlenet.VARIANTS,
+    resnet.VARIANTS,
+    senet.VARIANTS,
+    densenet.VARIANTS,
+    mobilenet.VARIANTS,
+    efficientnet.VARIANTS,
+    convnext.VARIANTS,
+    road.VARIANTS,
+)
 
 VARIANTS: Mapping[str, Variant] = {row.card.name: row for table in _TABLES for row in table}
 
@@ -37,16 +59,10 @@ def model_card(name: str) -> ModelCard:
     return _variant(name).card
 
 
-def create_model(
+def build_model(
     name: str, *, num_classes: int | None = None, in_channels: int | None = None, **spec: Any
 ) -> ImageClassifier:
-    """Build a network of the zoo, initialised as its paper says, from torch's random generator.
-
-    num_classes and in_channels default to the card's; spec replaces fields of the family's Spec,
-    as in `create_model("resnet18", stem="cifar")`. Builds under `torch.device("meta")` too.
-
-    Raises UserError for an unknown name, an unknown field of the Spec or a value out of range.
-    """
+    """A network of the zoo with fresh weights; see `fathom.create_model` for the arguments."""
     variant = _variant(name)
     family = import_module(f"fathom.models.{variant.card.family}")
     default = family.Spec(**variant.spec)

@@ -13,7 +13,8 @@ from fathom.errors import unknown
 from fathom.models.registry import model_card
 from fathom.recipes.cifar import cifar_resnet_2015
 from fathom.recipes.default import default
-from fathom.training.recipe import Recipe
+from fathom.recipes.pretrained import from_pretrained
+from fathom.training.recipe import ModelSettings, Recipe
 from fathom.training.settings import change, parse
 
 RECIPES: Mapping[str, Callable[[Summary], Recipe]] = {
@@ -63,6 +64,7 @@ def recipe(
     for key in [k for k in changes if k in _LENGTHS]:
         replacements[key] = parse(Recipe, key, changes.pop(key))
     base = replace(RECIPES[name](open_catalog(settings).summary()), data=settings)
+    base = _pretrained(base, changes, replacements)
     if any(replacements.get(key) is not None for key in _LENGTHS):
         replacements = {**dict.fromkeys(_LENGTHS), **replacements}
     base = replace(base, **replacements)
@@ -70,6 +72,21 @@ def recipe(
         base = change(base, path, text)
     model_card(base.model.name)
     return base
+
+
+def _pretrained(base: Recipe, changes: dict[str, str], replacements: dict[str, Any]) -> Recipe:
+    """The base for the weights that are asked for, if any; what else is asked comes after it."""
+    asked: ModelSettings | None = replacements.get("model")
+    weights = parse(ModelSettings, "weights", changes.pop("model.weights", "none"))
+    weights = weights or (asked.weights if asked else None)
+    if weights is None:
+        return base
+    path = Path(weights).expanduser()
+    weights = str(path.absolute()) if path.exists() else weights
+    name = changes.get("model.name") or (asked.name if asked else None)
+    if asked is not None:
+        replacements["model"] = replace(asked, weights=weights)
+    return from_pretrained(base, weights, name)
 
 
 def _absolute(settings: DataSettings) -> DataSettings:

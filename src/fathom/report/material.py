@@ -45,6 +45,7 @@ class Material:
     data: Mapping[str, Any]
     environment: Mapping[str, Any]
     cost: Mapping[str, Any]
+    weights: Mapping[str, Any]
     result: Mapping[str, Any]
     evaluation: Evaluation | None
     examples: Mapping[str, Any]
@@ -115,6 +116,7 @@ def read_run(folder: Path) -> Material:
         data=_optional(run, "data"),
         environment=_optional(run, "environment"),
         cost=_optional(run, "cost"),
+        weights=_optional(run, "weights"),
         result=_optional(run, "result"),
         evaluation=Evaluation.from_dict(judged["evaluation"]) if judged else None,
         examples=judged.get("examples", {}),

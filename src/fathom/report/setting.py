@@ -39,7 +39,7 @@ def data(run: Material) -> Html | None:
         _splits(run.data),
         _class_counts(run.data),
         el("h3", "What the network sees"),
-        el("p", _preprocessing(run.data["preprocess"])),
+        el("p", _preprocessing(run.data["preprocess"], pretrained=bool(run.weights))),
         _left_out(run.data["bad_images"]),
         join([el("h3", "Notes"), bullets(run.data["notes"])]) if run.data["notes"] else None,
         el("p", "Fingerprint of the data: ", el("code", run.data["fingerprint"]), class_="quiet"),
@@ -76,14 +76,15 @@ def _class_counts(data: Mapping[str, Any]) -> Html:
     return details(label, counts) if len(names) > _MANY else join([el("h3", label), counts])
 
 
-def _preprocessing(view: Mapping[str, Any]) -> str:
+def _preprocessing(view: Mapping[str, Any], *, pretrained: bool) -> str:
     size, resize, channels = view["image_size"], view["resize"], view["channels"]
     colour = "Gray" if channels == 1 else "RGB"
     mean, std = (", ".join(f"{value:.4f}" for value in view[key]) for key in ("mean", "std"))
+    whose = "that of the pretrained weights" if pretrained else "over the training images"
     return (
         f"{colour} images of {size} × {size} pixels: the short side is resized to {resize} pixels "
-        "(bilinear, antialiased), the centre is cropped, and each channel, as a fraction of full "
-        f"brightness, less its mean over the training images ({mean}) is divided by its standard "
+        f"({view.get('interpolation', 'bilinear')}, antialiased), the centre is cropped, and each channel, as a "
+        f"fraction of full brightness, less its mean, {whose} ({mean}), is divided by its standard "
         f"deviation ({std})."
     )
 
@@ -112,6 +113,8 @@ def model(run: Material) -> Html:
         facts(
             [
                 ("Network", settings.name),
+                ("Starts from", run.weights.get("name")),
+                ("Of these weights", "; ".join(run.weights.get("notes", ())) or None),
                 ("Changed from its paper", spec or None),
                 ("Paper", paper),
                 *_cost(run),
@@ -132,12 +135,16 @@ def _cost(run: Material) -> Iterator[tuple[str, object]]:
     yield "FLOPs", f"{flops:,} operations (2 × MACs)"
 
 
+def _accuracy(value: float | None) -> Cell:
+    return Cell("not given", 0.0) if value is None else Cell(percent(value, 2), value)
+
+
 def _published(card: ModelCard) -> Html:
     rows = [
         (
             f.protocol,
-            Cell(percent(f.top1, 2), f.top1),
-            Cell("not given" if f.top5 is None else percent(f.top5, 2), f.top5 or 0.0),
+            _accuracy(f.top1),
+            _accuracy(f.top5),
             f.source,
         )
         for f in card.published

@@ -19,17 +19,20 @@ from fathom.data.views import centre_view
 from fathom.runtime import Runtime, available_cores
 from fathom.training.reports import Finished
 from fathom.training.run import Run
+from fathom.training.setup import Setup
 from fathom.version import __version__
 
 _EXAMPLE_SIZE = 128  # pixels: the examples go into the report, up to 48 of them
 _PACKAGES = ("torch", "torchvision", "numpy", "pillow", "scikit-learn", "safetensors")
 
 
-def describe(run: Run, dataset: Dataset, runtime: Runtime) -> None:
-    """Store data.json, environment.json and split.csv at the start of a run."""
-    run.write("data", _data(dataset))
-    run.write("environment", _environment(runtime))
-    run.write_split(_split_rows(dataset))
+def describe(run: Run, setup: Setup) -> None:
+    """Store data, environment, split and origin of the weights at the start of a run."""
+    run.write("data", _data(setup.dataset))
+    run.write("environment", _environment(setup.runtime))
+    if setup.weights is not None:
+        run.write("weights", asdict(setup.weights))
+    run.write_split(_split_rows(setup.dataset))
 
 
 def _data(dataset: Dataset) -> dict[str, Any]:
@@ -116,6 +119,6 @@ def _picture(split: Split, position: int, dataset: Dataset) -> Image.Image:
     else:
         images = split.images
         decoded = images.source.pixels(images.keys[position], view.channels)
-        pixels = centre_view(decoded, view.image_size, view.resize)
+        pixels = centre_view(decoded, view.image_size, view.resize, view.interpolation)
     array = np.ascontiguousarray(pixels.permute(1, 2, 0).numpy())
     return Image.fromarray(array[..., 0] if view.channels == 1 else array)

@@ -23,10 +23,15 @@ def _fraction(name: str, value: float) -> None:
 
 @dataclass(frozen=True)
 class ModelSettings:
-    """A name of the zoo, and fields of its family's Spec that replace the variant's."""
+    """A name of the zoo, and fields of its family's Spec that replace the variant's.
+
+    weights are pretrained ones to start from (torchvision, torchvision:NAME, timm:NAME, lite, or a
+    path); None for fresh ones.
+    """
 
     name: str
     spec: dict[str, Any] = field(default_factory=dict)
+    weights: str | None = None
 
 
 @dataclass(frozen=True)

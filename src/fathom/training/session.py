@@ -15,6 +15,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from fathom.errors import UserError
+from fathom.preprocess import Preprocess
 from fathom.runtime import configured
 from fathom.training.checkpoint import load_checkpoint
 from fathom.training.describe import describe
@@ -51,7 +52,7 @@ def train(
     setup = Setup.of(recipe)
     folder = Path(out) if out else next_folder(f"{setup.dataset.name}-{recipe.model.name}")
     run = Run.create(folder, recipe, command)
-    describe(run, setup.dataset, setup.runtime)
+    describe(run, setup)
     with configured(setup.runtime):
         trainer = Trainer(run, setup, save_seconds=save_seconds, started=started)
         yield from trainer.reports()
@@ -69,7 +70,7 @@ def resume(
     if run.has("result"):
         raise UserError(f"{folder} has already ended; look at {run.report}")
     checkpoint = load_checkpoint(run.checkpoints, "last")
-    setup = Setup.of(run.recipe())
+    setup = Setup.of(run.recipe(), resumed=Preprocess.from_dict(run.read("data")["preprocess"]))
     if setup.dataset.fingerprint != run.read("data")["fingerprint"]:
         raise UserError(
             f"the data of {folder} have changed since it started, so it cannot be resumed; bring "

@@ -11,26 +11,49 @@ from fathom.data.catalog import open_catalog
 from fathom.data.load import Dataset, load_dataset
 from fathom.data.split import split_catalog
 from fathom.models.base import ImageClassifier
-from fathom.models.registry import create_model
+from fathom.models.registry import build_model, model_card
+from fathom.preprocess import Preprocess
 from fathom.runtime import Runtime, choose_runtime, derive_seed
 from fathom.training.recipe import Recipe
+from fathom.weights.load import load_weights
+from fathom.weights.sources import Pretrained, find_weights
+
+
+@dataclass(frozen=True)
+class Weights:
+    """Where pretrained weights came from, whose names they bore, and what was assumed or left."""
+
+    name: str
+    layout: str
+    notes: tuple[str, ...]
 
 
 @dataclass(frozen=True)
 class Setup:
-    """A recipe with its device, data, batches and freshly initialised network."""
+    """A recipe with its device, data, batches and network, with fresh or pretrained weights.
+
+    weights says where pretrained ones came from, and what has to be known of them.
+    """
 
     recipe: Recipe
     runtime: Runtime
     dataset: Dataset
     batches: TrainingBatches
     model: ImageClassifier
+    weights: Weights | None
 
     @classmethod
-    def of(cls, recipe: Recipe) -> Setup:
-        """Load the data and build the network. Raises UserError for what cannot be used."""
+    def of(cls, recipe: Recipe, *, resumed: Preprocess | None = None) -> Setup:
+        """Load the data and build the network. Raises UserError for what cannot be used.
+
+        A resumed run brings its preprocessing, and its checkpoint the weights.
+        """
         runtime = choose_runtime(recipe.device, recipe.precision)
-        dataset = _load(recipe)
+        settings, found = recipe.model, None
+        if settings.weights is not None and resumed is None:
+            found = find_weights(settings.weights, model_card(settings.name))
+        view = resumed if found is None else found.preprocess
+        dataset = _load(recipe, view if settings.weights is not None else None)
         batches = TrainingBatches(
             dataset,
             recipe.augment,
@@ -39,28 +62,45 @@ class Setup:
             runtime=runtime,
             workers=recipe.data.workers,
         )
-        return cls(recipe, runtime, dataset, batches, _build(recipe, dataset, runtime))
+        model, weights = _build(recipe, dataset, found)
+        model = model.to(runtime.device).train()
+        if recipe.channels_last:
+            model = model.to(memory_format=torch.channels_last)
+        return cls(recipe, runtime, dataset, batches, model, weights)
 
 
-def _load(recipe: Recipe) -> Dataset:
+def _load(recipe: Recipe, pretrained: Preprocess | None) -> Dataset:
     catalog = open_catalog(recipe.data)
     chosen = split_catalog(catalog, recipe.data, choosing=recipe.select == "best")
     asked = recipe.data.channels
-    channels = catalog.summary().channels if asked == "auto" else asked
+    own = pretrained.channels if pretrained else catalog.summary().channels
     return load_dataset(
-        chosen, recipe.data, recipe.augment, image_size=recipe.image_size, channels=channels
+        chosen,
+        recipe.data,
+        recipe.augment,
+        image_size=recipe.image_size,
+        channels=own if asked == "auto" else asked,
+        pretrained=pretrained,
     )
 
 
-def _build(recipe: Recipe, dataset: Dataset, runtime: Runtime) -> ImageClassifier:
-    """The network for these data in training mode, initialised from the recipe's seed."""
+def _build(
+    recipe: Recipe, dataset: Dataset, found: Pretrained | None
+) -> tuple[ImageClassifier, Weights | None]:
+    """The network for these data, initialised from the recipe's seed, then from weights if any."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(derive_seed(recipe.seed, "init"))
-        model = create_model(
+        model = build_model(
             recipe.model.name,
             num_classes=len(dataset.class_names),
             in_channels=dataset.preprocess.channels,
             **recipe.model.spec,
         )
-    model = model.to(runtime.device).train()
-    return model.to(memory_format=torch.channels_last) if recipe.channels_last else model
+    view = dataset.preprocess
+    with torch.device("meta"):  # sizes that the strides do not allow are refused here
+        model.check(torch.empty(1, view.channels, view.image_size, view.image_size))
+    if found is None:
+        return model, None
+    loaded = load_weights(model, found.read())
+    notes = tuple(note for note in (found.note, loaded.note) if note)
+    return model, Weights(found.name, loaded.layout, notes)

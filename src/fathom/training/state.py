@@ -11,6 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from fathom.models.base import ImageClassifier
 from fathom.runtime import Runtime
 from fathom.training.averaging import Average
 from fathom.training.checkpoint import Checkpoint
@@ -58,7 +59,7 @@ class Best:
 class TrainState:
     """Weights, average, optimizer, scaler, and where the run stands."""
 
-    model: nn.Module
+    model: ImageClassifier
     optimizer: torch.optim.Optimizer
     average: Average | None
     scaler: torch.amp.GradScaler
@@ -67,7 +68,7 @@ class TrainState:
     best: Best = field(default_factory=Best)
 
     @classmethod
-    def fresh(cls, model: nn.Module, recipe: Recipe, runtime: Runtime) -> TrainState:
+    def fresh(cls, model: ImageClassifier, recipe: Recipe, runtime: Runtime) -> TrainState:
         """The state before the first step."""
         return cls(
             model=model,

@@ -12,7 +12,6 @@ from collections.abc import Generator, Iterator, Sequence
 from itertools import islice
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from fathom.cost import cost
@@ -29,6 +28,7 @@ from fathom.training.checkpoint import (
 )
 from fathom.training.describe import write_result
 from fathom.training.diverge import first_bad_layer
+from fathom.training.loss import training_loss
 from fathom.training.optim import lr_factor
 from fathom.training.pace import Pace
 from fathom.training.record import Recorder
@@ -52,6 +52,7 @@ class Trainer:
     ) -> None:
         self.run, self.recipe, self.dataset = run, setup.recipe, setup.dataset
         self.runtime, self.batches = setup.runtime, setup.batches
+        self.weight_notes = () if setup.weights is None else setup.weights.notes
         self.per_epoch = self.batches.order.steps_per_epoch
         self.state = TrainState.fresh(setup.model, self.recipe, self.runtime)
         self.checkpoint = checkpoint
@@ -140,8 +141,7 @@ class Trainer:
             optimizer.zero_grad(set_to_none=True)
 
             with autocast(self.runtime):
-                logits = model(batch.images)
-                loss = self._loss(logits, batch.targets)
+                loss, logits = training_loss(model, batch.images, batch.targets, recipe.loss)
             value, right = _told(loss, logits, batch.targets)
             if not math.isfinite(value):
                 raise self._diverged(batch, value)
@@ -160,10 +160,6 @@ class Trainer:
 
     def _lr_factor(self) -> float:
         return lr_factor(self.recipe.schedule, self.pace.progress(self.state.step))
-
-    def _loss(self, logits: Tensor, targets: Tensor) -> Tensor:
-        smoothing = self.recipe.loss.label_smoothing
-        return F.cross_entropy(logits.float(), targets, label_smoothing=smoothing)
 
     def _step_reports(self, batch: Batch, loss: float, top1: float) -> Iterator[Report]:
         now = time.monotonic()
@@ -290,7 +286,7 @@ class Trainer:
             counts={role: len(split.images) for role, split in dataset.splits.items()},
             judge=dataset.judge,
             bad_images=tuple((b.name, b.reason) for b in dataset.bad),
-            notes=dataset.notes,
+            notes=(*dataset.notes, *self.weight_notes),
             steps_per_epoch=self.per_epoch,
             total_steps=self._total_steps(),
             minutes=recipe.minutes,

@@ -1,0 +1,1 @@
+"""Pretrained weights: where they come from, how they are read safely, and into which network."""
