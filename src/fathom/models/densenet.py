@@ -86,17 +86,23 @@ class Spec:
 
 
 class _Untracked:
-    """A context in which a batch norm in training leaves its running statistics as they are."""
+    """A context in which a norm writes its running statistics into copies that are dropped.
 
-    def __init__(self, norm: nn.BatchNorm2d) -> None:
+    They are not simply switched off: autograd saves them, and checkpoint demands that as much is
+    saved the second time as the first.
+    """
+
+    def __init__(self, norm: nn.Module) -> None:
         self.norm = norm
-        self.tracked = norm.track_running_stats
 
     def __enter__(self) -> None:
-        self.norm.track_running_stats = False
+        self.kept = dict(self.norm.named_buffers(recurse=False))
+        for name, buffer in self.kept.items():
+            setattr(self.norm, name, buffer.clone())
 
     def __exit__(self, *_: object) -> None:
-        self.norm.track_running_stats = self.tracked
+        for name, buffer in self.kept.items():
+            setattr(self.norm, name, buffer)
 
 
 class Entry(nn.Module):
@@ -107,7 +113,9 @@ class Entry(nn.Module):
     count. The convolution itself runs once: the backward pass needs its input, not its output.
     """
 
-    def __init__(self, in_channels: int, out_channels: int, kernel: int, recompute: bool) -> None:
+    def __init__(
+        self, in_channels: int, out_channels: int, kernel: int, *, recompute: bool
+    ) -> None:
         super().__init__()
         self.norm = nn.BatchNorm2d(in_channels)
         self.relu = nn.ReLU(inplace=True)
@@ -139,7 +147,7 @@ class DenseLayer(nn.Module):
         super().__init__()
         inner = _BOTTLENECK * spec.growth if spec.bottleneck else spec.growth
         kernel = 1 if spec.bottleneck else 3
-        self.entry = Entry(in_channels, inner, kernel, spec.recompute)
+        self.entry = Entry(in_channels, inner, kernel, recompute=spec.recompute)
         self.branch = nn.Sequential(*_dropout(spec))
         if spec.bottleneck:
             conv = nn.Conv2d(inner, spec.growth, 3, padding=1, bias=False)

@@ -216,7 +216,7 @@ class Network(ImageClassifier):
                 nn.init.zeros_(module.bias)
 
     def key_maps(self) -> Mapping[str, Sequence[Row]]:
-        """torchvision has no lite networks; "lite" names the weights as a conversion of them does."""
+        """torchvision has no lite networks; "lite" is how a conversion names their weights."""
         timm = tuple(_timm_rows(self.spec))
         if self.spec.lite:
             return {"timm": timm, "lite": tuple(_lite_rows(self.spec))}
