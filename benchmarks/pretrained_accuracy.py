@@ -48,7 +48,7 @@ def main() -> None:
         seen = time.perf_counter()
         model = model.to(memory_format=torch.channels_last)
         with torch.inference_mode():
-            logits = torch.cat([model(view.normalise(part)) for part in views.split(50)])
+            logits = torch.cat([model(view.normalise(part)) for part in torch.split(views, 50)])
         done = time.perf_counter()
         ranks = (logits.topk(5).indices == targets[:, None]).float()
         right = int(ranks[:, 0].sum())

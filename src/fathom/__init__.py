@@ -16,7 +16,9 @@ from fathom.version import __version__
 
 if TYPE_CHECKING:
     from fathom.classifier import Classifier, load
+    from fathom.costs.count import cost
     from fathom.errors import UserError
+    from fathom.ledger import claims
     from fathom.models.base import ImageClassifier
     from fathom.models.cards import ModelCard
     from fathom.models.registry import list_models, model_card
@@ -33,6 +35,8 @@ _HOMES = {
     "ModelCard": "models.cards",
     "Recipe": "training.recipe",
     "UserError": "errors",
+    "claims": "ledger",
+    "cost": "costs.count",
     "create_model": "weights.create",
     "list_models": "models.registry",
     "load": "classifier",
@@ -52,6 +56,8 @@ __all__ = [
     "Recipe",
     "UserError",
     "__version__",
+    "claims",
+    "cost",
     "create_model",
     "list_models",
     "load",

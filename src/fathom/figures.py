@@ -17,6 +17,7 @@ from typing import Any
 
 import plotly.graph_objects as go
 
+from fathom.costs.effective import EffectiveField
 from fathom.evaluate import Bin, wilson
 from fathom.training.reports import EpochReport, StepReport
 
@@ -319,3 +320,39 @@ def _bin_points(bins: Sequence[Bin]) -> go.Scatter:
         hovertemplate="confidence %{customdata[0]:.0%} to %{customdata[1]:.0%}: "
         "%{customdata[2]:,} images<br>mean confidence %{x:.1%}, right %{y:.1%}<extra></extra>",
     )
+
+
+def effective_receptive_field(found: EffectiveField) -> go.Figure:
+    """The gradient at each pixel of the image, and the square that the graph allows, clipped.
+
+    Source: Luo et al. 2016, arXiv:1701.04128, Figure 1.
+    """
+    height, width = found.heat.shape
+    heat = go.Heatmap(
+        z=found.heat.tolist(),
+        zmin=0,
+        zmax=1,
+        colorscale="Viridis",
+        colorbar={"title": {"text": "of the largest"}, "tickformat": ".0%"},
+        hovertemplate="row %{y}, column %{x}: %{z:.1%}<extra></extra>",
+    )
+    figure = _figure([heat], height=560)
+    figure.update_xaxes(title_text="column (pixels)", range=[-0.5, width - 0.5], showgrid=False)
+    figure.update_yaxes(
+        title_text="row (pixels)", range=[height - 0.5, -0.5], scaleanchor="x", showgrid=False
+    )
+    middles = ((height - 1) / 2, (width - 1) / 2)
+    sizes = [(found.size, "dot")]
+    if found.theoretical is not None:
+        sizes.append((found.theoretical.size[0], "solid"))
+    for size, dash in sizes:
+        top, left = (max(-0.5, middle - size / 2) for middle in middles)
+        figure.add_shape(
+            type="rect",
+            x0=left,
+            x1=width - 1 - left,
+            y0=top,
+            y1=height - 1 - top,
+            line={"color": "white", "width": 2, "dash": dash},
+        )
+    return figure

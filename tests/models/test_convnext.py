@@ -8,7 +8,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 import fathom
-from fathom.cost import cost
+from fathom.costs import cost
 from fathom.errors import UserError
 from fathom.models.convnext import Block, LayerScale, Network, Spec
 from fathom.regularize import StochasticDepth

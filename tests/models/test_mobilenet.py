@@ -11,7 +11,7 @@ import torchvision
 from torch import Tensor, nn
 
 import fathom
-from fathom.cost import cost
+from fathom.costs import cost
 from fathom.errors import UserError
 from fathom.layers import InvertedResidual
 from fathom.models.base import ImageClassifier

@@ -2,10 +2,12 @@
 
 import pytest
 import torch
+import torchvision
 
 import fathom
-from fathom.cost import cost
+from fathom.costs import cost
 from fathom.errors import UserError
+from fathom.models.cards import Published
 
 
 def test_patterns_select_names_in_order() -> None:
@@ -22,6 +24,39 @@ def test_a_card_declares_what_its_network_costs(name: str) -> None:
     found = cost(model, image_size=card.image_size, in_channels=card.in_channels)
     assert (card.params, card.macs, card.flops) == (found.params, found.macs, found.flops)
     assert all(0 < (p.top1 or p.top5 or 0) < 1 and p.protocol and p.source for p in card.published)
+
+
+def test_the_headline_is_the_figure_that_compares() -> None:
+    """One centre crop of the network's own size, not ten crops, larger images or more data."""
+    for name, top1 in (("resnet18", 0.69758), ("resnet50", 0.80858), ("convnext_tiny", 0.8252)):
+        found = fathom.model_card(name).headline
+        assert found is not None
+        assert found.top1 == pytest.approx(top1, abs=1e-5)
+    assert fathom.model_card("cifar_plain20").headline is None
+    for name in ("cifar_resnet20", "convnext_xlarge"):
+        card = fathom.model_card(name)
+        assert card.comparable is None
+        assert card.headline is not None
+
+
+def torchvision_figures() -> list[tuple[str, Published]]:
+    return [
+        (name, figure)
+        for name in fathom.list_models()
+        for figure in fathom.model_card(name).published
+        if figure.source.startswith("torchvision ")
+    ]
+
+
+@pytest.mark.parametrize(("name", "figure"), torchvision_figures())
+def test_torchvisions_figures_are_those_beside_its_weights(name: str, figure: Published) -> None:
+    peer = fathom.model_card(name).torchvision
+    weights = torchvision.models.get_model_weights(peer)[figure.source.split()[1]]
+    measured, view = weights.meta["_metrics"]["ImageNet-1K"], weights.transforms()
+    assert figure.top1 == pytest.approx(measured["acc@1"] / 100, abs=1e-6)
+    assert figure.top5 == pytest.approx(measured["acc@5"] / 100, abs=1e-6)
+    crop, resize = view.crop_size[0], view.resize_size[0]
+    assert figure.protocol == f"ImageNet, centre crop {crop}, short side {resize}"
 
 
 def test_classes_and_channels_are_free() -> None:

@@ -9,7 +9,7 @@ from torch import nn
 
 import fathom
 import fathom.models.variants.resnet
-from fathom.cost import cost
+from fathom.costs import cost
 from fathom.errors import UserError
 from fathom.layers import SqueezeExcitation
 from fathom.models.resnet import Block, Network, PadShortcut, Spec
@@ -122,6 +122,7 @@ def test_gates_come_before_the_sum() -> None:
     gate = block.branch[-1]
     assert isinstance(gate, SqueezeExcitation)
     nn.init.zeros_(gate.expand.weight)
+    assert gate.expand.bias is not None
     nn.init.constant_(gate.expand.bias, -1e4)  # closed
     x = torch.rand(2, 16, 8, 8)
     torch.testing.assert_close(block(x), x)
@@ -132,18 +133,13 @@ def test_senet154_has_154_weighted_layers_without_its_gates() -> None:
     and 3 blocks of three, one classifier; the shortcuts' and the gates' are not counted."""
     with torch.device("meta"):
         model = fathom.create_model("senet154")
-    convolutions = [m for m in model.stem if isinstance(m, nn.Conv2d)]
-    convolutions += [
-        m
-        for stage in model.stages
-        for block in stage.children()
-        for m in block.branch
-        if isinstance(m, nn.Conv2d)
-    ]
-    assert len(convolutions) + 1 == 154
-    assert (
-        model.stages[0][0].branch[0].out_channels * 2 == model.stages[0][0].branch[3].out_channels
-    )  # type: ignore[index]
+    blocks = [m for m in model.modules() if isinstance(m, Block)]
+    rows = [model.stem, *(block.branch for block in blocks)]
+    assert sum(isinstance(m, nn.Conv2d) for row in rows for m in row.children()) + 1 == 154
+    first, second = blocks[0].branch[0], blocks[0].branch[3]
+    assert isinstance(first, nn.Conv2d)
+    assert isinstance(second, nn.Conv2d)
+    assert 2 * first.out_channels == second.out_channels
 
 
 def test_stochastic_depth_rises_to_the_last_block() -> None:

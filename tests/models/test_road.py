@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 import fathom
-from fathom.cost import cost
+from fathom.costs import cost
 from fathom.errors import UserError
 from fathom.layers import LayerNorm2d
 from fathom.models.convnext import LayerScale

@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 import fathom
-from fathom.cost import cost
+from fathom.costs import cost
 from fathom.errors import UserError
 from fathom.models.base import ImageClassifier
 

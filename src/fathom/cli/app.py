@@ -9,6 +9,9 @@ from typing import Annotated, Any
 
 from cyclopts import App, Parameter
 
+from fathom.cli.claims import claims
+from fathom.cli.cost import app as cost_app
+from fathom.cli.models import models
 from fathom.cli.train import train
 from fathom.version import __version__
 
@@ -39,6 +42,9 @@ app = App(
     version_flags=["--version"],
 )
 app.command(train, sort_key=0)
+app.command(cost_app)
+app.command(models, sort_key=3)
+app.command(claims, sort_key=6)
 
 
 def show_json(value: dict[str, Any]) -> None:
@@ -124,36 +130,7 @@ def predict(
     return 0
 
 
-@app.command(sort_key=3)
-def models(pattern: str = "*", /, *, json: Json = False) -> None:
-    """List the networks: year, paper, parameters, operations, published accuracy; or show one.
-
-    Parameters
-    ----------
-    pattern
-        Part of the names, with * for anything, as in 'cifar_*'; one name shows its whole card.
-    json
-        Print one JSON object with a list of cards.
-    """
-    from dataclasses import asdict
-
-    from fathom.cli.zoo import show_card, show_models
-    from fathom.errors import unknown
-    from fathom.models.registry import VARIANTS, list_models, model_card
-
-    names = list_models(pattern)
-    if not names:
-        raise unknown("model", pattern, VARIANTS, "`fathom models` lists all.")
-    cards = [model_card(name) for name in names]
-    if json:
-        show_json({"models": [{**asdict(card), "flops": card.flops} for card in cards]})
-    elif pattern in VARIANTS:
-        show_card(cards[0])
-    else:
-        show_models(cards)
-
-
-@app.command(sort_key=4)
+@app.command(sort_key=5)
 def report(run: Path, /, *, json: Json = False) -> None:
     """Write a run's report.html anew from its folder.
 

@@ -23,6 +23,27 @@ def console(*, stderr: bool = False) -> Console:
     return Console(stderr=stderr, highlight=False, soft_wrap=True)
 
 
+def print_columns(
+    heads: Sequence[str], rows: Sequence[Sequence[str]], *, left: Sequence[str] = ()
+) -> None:
+    """Print rows in aligned columns, those named in left from the left.
+
+    A narrow terminal cuts the ends of lines; a file or another program gets all of them.
+    """
+    lines = [heads, *rows]
+    widths = [max(len(line[i]) for line in lines) for i in range(len(heads))]
+    out = console()
+    for number, line in enumerate(lines):
+        cells = [
+            cell.ljust(width) if head in left else cell.rjust(width)
+            for head, cell, width in zip(heads, line, widths, strict=True)
+        ]
+        text = "  ".join(cells).rstrip()
+        if out.is_terminal and len(text) > out.width:
+            text = text[: out.width - 1] + "…"
+        out.print(text, style=None if number else "bold", markup=False)
+
+
 def bad_image_lines(bad: Sequence[tuple[str, str]]) -> list[str]:
     """One summary of the files left out, each by name, the reason behind it."""
     if not bad:

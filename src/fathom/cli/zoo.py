@@ -4,36 +4,44 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from rich.table import Table
-
-from fathom.cli.tables import console, quantity
-from fathom.models.cards import ModelCard, Published
+from fathom.cli.tables import console, print_columns, quantity
+from fathom.models.cards import ModelCard, Published, Stage
+from fathom.models.choose import Choice
 
 _HEADS = ("name", "year", "arXiv", "params", "MACs", "FLOPs", "input", "top-1", "measured on")
 _LEFT = ("name", "arXiv", "measured on")
 
 
-def show_models(cards: Sequence[ModelCard]) -> None:
-    """Print a line a network. A narrow terminal cuts the ends of lines; a file gets all of them."""
-    rows = [_HEADS, *(_line(card) for card in cards)]
-    widths = [max(len(row[i]) for row in rows) for i in range(len(_HEADS))]
-    out = console()
-    for number, row in enumerate(rows):
-        cells = [
-            cell.ljust(width) if head in _LEFT else cell.rjust(width)
-            for head, cell, width in zip(_HEADS, row, widths, strict=True)
-        ]
-        line = "  ".join(cells).rstrip()
-        if out.is_terminal and len(line) > out.width:
-            line = line[: out.width - 1] + "…"
-        out.print(line, style=None if number else "bold", markup=False)
-    out.print(
-        f"{len(cards)} networks; FLOPs = 2 x MACs; one in full: fathom models {cards[0].name}"
-    )
+def show_models(choices: Sequence[Choice], *, pareto: str | None = None) -> None:
+    """Print a line a network, with latencies where they are known and the frontier if asked for."""
+    timed = any(choice.seconds is not None for choice in choices)
+    heads = [*_HEADS]
+    if timed:
+        heads.insert(7, "latency")
+    if pareto is not None:
+        heads.insert(0, "")
+    rows = []
+    for choice in choices:
+        row = list(_line(choice.card))
+        if timed:
+            row.insert(7, "" if choice.seconds is None else f"{choice.seconds * 1e3:.1f} ms")
+        if pareto is not None:
+            row.insert(0, "*" if choice.frontier else "")
+        rows.append(row)
+    print_columns(heads, rows, left=_LEFT)
+    count = f"{len(choices)} network{'' if len(choices) == 1 else 's'}"
+    lines = [f"{count}; FLOPs = 2 x MACs; one in full: fathom models NAME"]
+    if pareto is not None:
+        lines.append(
+            f"* no other of these is as accurate at as few {pareto}: ImageNet, one centre crop of "
+            "the network's own size, no further training data; others take no part"
+        )
+    for line in lines:
+        console().print(line, markup=False)
 
 
 def _line(card: ModelCard) -> tuple[str, ...]:
-    best = best_figure(card)
+    best = card.headline
     return (
         card.name,
         str(card.year),
@@ -61,43 +69,37 @@ def show_card(card: ModelCard) -> None:
         if name:
             out.print(f"peer in {library}: {name}, equal by test")
     out.print(f"recipe: {card.recipe}\n")
-    _show_stages(card)
+    _show_stages(card.stages)
     out.print("\nblock", style="bold")
     out.print(card.block + "\n", markup=False)
     _show_published(card.published)
 
 
-def _show_stages(card: ModelCard) -> None:
-    table = Table("stage", box=None, pad_edge=False)
-    for name in ("output", "channels", "blocks"):
-        table.add_column(name, justify="right", no_wrap=True)
-    table.add_column("made of", overflow="fold")
-    for stage in card.stages:
-        depth = str(stage.depth) if stage.depth else ""
-        row = (stage.name, f"{stage.size} x {stage.size}", str(stage.channels), depth)
-        table.add_row(*row, stage.made_of)
-    console().print(table, soft_wrap=False)
+def _show_stages(stages: Sequence[Stage]) -> None:
+    rows = [
+        (
+            stage.name,
+            f"{stage.size} x {stage.size}",
+            str(stage.channels),
+            str(stage.depth or ""),
+            stage.made_of,
+        )
+        for stage in stages
+    ]
+    heads = ("stage", "output", "channels", "blocks", "made of")
+    print_columns(heads, rows, left=("stage", "made of"))
 
 
 def _show_published(figures: Sequence[Published]) -> None:
     if not figures:
         console().print("no published accuracy")
         return
-    table = Table(box=None, pad_edge=False)
-    for name in ("top-1", "top-5"):
-        table.add_column(name, justify="right", no_wrap=True)
-    table.add_column("measured on", overflow="fold")
-    table.add_column("source", overflow="fold")
-    for figure in figures:
-        row = (_percent(figure.top1), _percent(figure.top5), figure.protocol, figure.source)
-        table.add_row(*row)
-    console().print(table, soft_wrap=False)
-
-
-def best_figure(card: ModelCard) -> Published | None:
-    """The published figure with the highest top-1, or of networks without one the first."""
-    known = [figure for figure in card.published if figure.top1 is not None]
-    return max(known, key=lambda f: f.top1 or 0.0, default=next(iter(card.published), None))
+    rows = [
+        (_percent(figure.top1), _percent(figure.top5), figure.protocol, figure.source)
+        for figure in figures
+    ]
+    heads = ("top-1", "top-5", "measured on", "source")
+    print_columns(heads, rows, left=("measured on", "source"))
 
 
 def _arxiv(card: ModelCard) -> str:

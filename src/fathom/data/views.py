@@ -14,7 +14,7 @@ from fathom.data.decode import Pixels
 from fathom.data.settings import ResizedCrop
 from fathom.preprocess import Interpolation
 
-_RESAMPLING = {
+RESAMPLING = {
     "bilinear": Image.Resampling.BILINEAR,
     "bicubic": Image.Resampling.BICUBIC,
 }
@@ -29,12 +29,12 @@ def centre_view(
     """
     height, width, _ = pixels.shape
     if (height, width) == (image_size, image_size) and resize == image_size:
-        return _tensor(pixels)
+        return to_tensor(pixels)
     short = min(height, width)
     size = max(image_size, resize * width // short), max(image_size, resize * height // short)
-    resized = np.asarray(_image(pixels).resize(size, _RESAMPLING[interpolation]))
+    resized = np.asarray(to_image(pixels).resize(size, RESAMPLING[interpolation]))
     left, top = round((size[0] - image_size) / 2), round((size[1] - image_size) / 2)
-    return _tensor(resized[top : top + image_size, left : left + image_size])
+    return to_tensor(resized[top : top + image_size, left : left + image_size])
 
 
 def random_resized_view(
@@ -53,8 +53,8 @@ def random_resized_view(
     height, width, _ = pixels.shape
     left, top, box_width, box_height = _random_box(height, width, crop, rng)
     box = (left, top, left + box_width, top + box_height)
-    resized = _image(pixels).resize((image_size, image_size), _RESAMPLING[interpolation], box=box)
-    return _tensor(np.asarray(resized))
+    resized = to_image(pixels).resize((image_size, image_size), RESAMPLING[interpolation], box=box)
+    return to_tensor(np.asarray(resized))
 
 
 def _random_box(
@@ -74,11 +74,13 @@ def _random_box(
     return (width - box_width) // 2, (height - box_height) // 2, box_width, box_height
 
 
-def _image(pixels: Pixels) -> Image.Image:
+def to_image(pixels: Pixels) -> Image.Image:
+    """(H, W, C) uint8 -> a picture of Pillow's, gray where C is 1."""
     return Image.fromarray(pixels[..., 0] if pixels.shape[2] == 1 else pixels)
 
 
-def _tensor(pixels: Pixels) -> Tensor:
+def to_tensor(pixels: Pixels) -> Tensor:
+    """(H, W, C) or (H, W) uint8 -> (C, H, W) uint8, a copy."""
     if pixels.ndim == 2:
         pixels = pixels[..., None]
     return torch.from_numpy(pixels.transpose(2, 0, 1).copy())

@@ -32,6 +32,9 @@ pools any map to 6x6, which changes nothing at 224 pixels. The two towers lie si
 map, so that the norm also looks across their seam. `alexnet` starts as torchvision's does (its
 paper gives no initialisation) and drops the outputs of the hidden layers, as in 2012, where
 torchvision drops their inputs. ZFNet's clipping of filters of large norm in training is left out.
+
+The first weights of 2012 and 2013 are meant for pixels of 0 to 255 less their mean. On normalised
+images training begins slowly, with SGD more so than with AdamW; init="torch" begins sooner.
 """
 
 from collections.abc import Iterator, Mapping, Sequence

@@ -68,6 +68,27 @@ class ModelCard:
         """Floating-point operations for one image: two for every multiply-add."""
         return 2 * self.macs
 
+    @property
+    def comparable(self) -> Published | None:
+        """The figure by which networks can be compared, None where nobody gave one.
+
+        The best top-1 on ImageNet with one centre crop of the card's own image_size and no further
+        training data; ten crops, larger images and pretraining on more would favour whoever has it.
+        """
+        alike = [
+            figure
+            for figure in self.published
+            if figure.protocol.startswith(f"ImageNet, centre crop {self.image_size}")
+            and "22k" not in figure.protocol
+            and figure.top1 is not None
+        ]
+        return max(alike, key=lambda f: f.top1 or 0.0, default=None)
+
+    @property
+    def headline(self) -> Published | None:
+        """The figure to show in a list: the comparable one, else the first."""
+        return self.comparable or next(iter(self.published), None)
+
 
 @dataclass(frozen=True)
 class Variant:

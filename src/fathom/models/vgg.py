@@ -15,10 +15,10 @@ Switches (Spec):
 
 Departures from the paper: weights start as in torchvision, convolutions Kaiming normal with
 fan-out, linear layers normal with deviation 0.01. The paper trained A first and began the deeper
-ones with its layers; its second way, Glorot's initialisation (Section 3.1), halves the variance in
-every ReLU, and the deeper networks are left with almost no signal for images that are normalised,
-where the authors' had the range of pixels. The head pools any map to 7x7, which changes nothing at
-224 pixels.
+ones with its layers. Its second way, Glorot's initialisation (Section 3.1), does not reckon with
+the ReLU, which takes half the power of the signal in every layer (He et al. 2015,
+arXiv:1502.01852); on normalised images vgg16 learnt a single batch far more slowly with it than
+with torchvision's. The head pools any map to 7x7, which changes nothing at 224 pixels.
 """
 
 from collections.abc import Iterator, Mapping, Sequence

@@ -81,11 +81,12 @@ def _preprocessing(view: Mapping[str, Any], *, pretrained: bool) -> str:
     colour = "Gray" if channels == 1 else "RGB"
     mean, std = (", ".join(f"{value:.4f}" for value in view[key]) for key in ("mean", "std"))
     whose = "that of the pretrained weights" if pretrained else "over the training images"
+    kind = view.get("interpolation", "bilinear")  # which runs of long ago do not say
     return (
         f"{colour} images of {size} × {size} pixels: the short side is resized to {resize} pixels "
-        f"({view.get('interpolation', 'bilinear')}, antialiased), the centre is cropped, and each channel, as a "
-        f"fraction of full brightness, less its mean, {whose} ({mean}), is divided by its standard "
-        f"deviation ({std})."
+        f"({kind}, antialiased), the centre is cropped, and each channel, as a fraction of full "
+        f"brightness, less its mean, {whose} ({mean}), is divided by its standard deviation "
+        f"({std})."
     )
 
 

@@ -14,7 +14,7 @@ from itertools import islice
 import torch
 from torch import Tensor, nn
 
-from fathom.cost import cost
+from fathom.costs import cost
 from fathom.data.batches import Batch, evaluation_batches
 from fathom.errors import UserError
 from fathom.evaluate import Evaluation, autocast, evaluate, run_model

@@ -136,7 +136,7 @@ VARIANTS = (
         errors(
             38.4,
             16.5,
-            "ImageNet validation, crops not stated",
+            "ImageNet, crops not stated",
             "arXiv:1311.2901, Table 2, 1 convnet as per Figure 3",
         ),
     ),

@@ -12,7 +12,7 @@ from fathom.models.cards import (
 )
 from fathom.models.diagrams import residual
 
-_WHOLE_384 = "ImageNet validation, whole image at 384"
+_WHOLE_384 = "ImageNet, whole image at 384"
 _PRETRAINED = ", pretrained on ImageNet-22k"
 _DIAGRAM = residual(
     [

@@ -103,7 +103,7 @@ def _b(
     """B0 to B7 by (width, depth, resolution, dropout) of the reference code."""
     width, depth, size, dropout = coefficients
     name = f"efficientnet_b{number}"
-    protocol = f"ImageNet validation, single centre crop {size}"
+    protocol = f"ImageNet, centre crop {size}"
     paper = _percent(*accuracies, protocol, "arXiv:1905.11946v5, Table 2")
     return _row(
         name,
@@ -130,12 +130,12 @@ def _lite(
     reference = _percent(
         accuracy,
         None,
-        f"ImageNet validation, {size} pixels, float32",
+        f"ImageNet, {size} pixels, float32",
         "github.com/tensorflow/tpu, models/official/efficientnet/lite",
     )
     converted = _percent(
         *timm,
-        f"ImageNet validation, single centre crop {size}, short side {size + 32}",
+        f"ImageNet, centre crop {size}, short side {size + 32}",
         f"timm results-imagenet.csv, tf_efficientnet_lite{number}.in1k",
     )
     return _row(

@@ -92,7 +92,7 @@ def _diagram(spec: dict[str, Any]) -> str:
 
 def _crops(top5_error: float, crops: str) -> Published:
     """Table 3, one model."""
-    return errors(None, top5_error, f"ImageNet validation, {crops}", "arXiv:1409.4842, Table 3")
+    return errors(None, top5_error, f"ImageNet, {crops}", "arXiv:1409.4842, Table 3")
 
 
 VARIANTS = (
@@ -107,7 +107,7 @@ VARIANTS = (
         Published(
             0.687,
             0.889,
-            "ImageNet validation, single centre crop 224",
+            "ImageNet, centre crop 224",
             "BVLC Caffe, models/bvlc_googlenet",
         ),
     ),

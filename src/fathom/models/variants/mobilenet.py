@@ -90,7 +90,7 @@ VARIANTS = (
         },
         4_231_976,
         568_740_352,
-        Published(0.706, None, "ImageNet validation, 224 pixels", "arXiv:1704.04861, Table 8"),
+        Published(0.706, None, "ImageNet, 224 pixels", "arXiv:1704.04861, Table 8"),
         timm="mobilenetv1_100",
     ),
     _row(
@@ -106,7 +106,7 @@ VARIANTS = (
         },
         3_504_872,
         300_774_272,
-        Published(0.72, None, "ImageNet validation, 224 pixels", "arXiv:1801.04381, Table 4"),
+        Published(0.72, None, "ImageNet, 224 pixels", "arXiv:1801.04381, Table 4"),
         torchvision_figure(71.878, 90.286, "IMAGENET1K_V1"),
         torchvision_figure(72.154, 90.822, "IMAGENET1K_V2", resize=232),
         torchvision="mobilenet_v2",

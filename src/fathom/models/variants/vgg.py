@@ -55,9 +55,7 @@ def _dense(top1_error: float, top5_error: float, train: str, size: int) -> Publi
 
     train is the short side of training images, S in the paper.
     """
-    protocol = (
-        f"ImageNet validation, dense, image and mirror, short side {size}; trained at {train}"
-    )
+    protocol = f"ImageNet, dense, image and mirror, short side {size}; trained at {train}"
     return errors(top1_error, top5_error, protocol, "arXiv:1409.1556, Table 3")
 
 

@@ -1,0 +1,282 @@
+"""`fathom cost`: what networks cost, of the zoo, of a run, or of anybody's own."""
+
+from __future__ import annotations
+
+import json as json_module
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+from cyclopts import App, Parameter
+
+from fathom.errors import UserError, require
+
+if TYPE_CHECKING:
+    from torch import nn
+
+    from fathom.costs import Cost
+
+_FLAG = Parameter(negative="", show_default=False)
+Json = Annotated[bool, Parameter(name="--json", negative="", show_default=False)]
+
+app = App(
+    name="cost",
+    help="Count what networks cost: parameters, MACs, FLOPs, memory, receptive field.",
+    help_format="plaintext",
+    sort_key=4,
+)
+
+
+@dataclass(frozen=True)
+class Target:
+    """A model to count, and the images it is meant for."""
+
+    name: str
+    model: nn.Module
+    image_size: int
+    in_channels: int | None
+
+
+@app.default
+def cost(
+    *targets: str,
+    image_size: int | None = None,
+    batch_size: int = 1,
+    layers: Annotated[bool, _FLAG] = False,
+    measure: Annotated[bool, _FLAG] = False,
+    effective: Path | None = None,
+    device: str = "auto",
+    json: Json = False,
+) -> None:
+    """Count what networks cost; several are compared side by side.
+
+    Parameters
+    ----------
+    targets
+        Names of the zoo, run folders, or module.py:callable that gives a PyTorch module.
+    image_size
+        Side of the images in pixels; by default the network's own, 224 where it says nothing.
+    batch_size
+        Images of the batch that MACs and memory are counted for.
+    layers
+        Print every layer, not only the parts.
+    measure
+        Also measure on this machine: latency, throughput, peak memory of a training step.
+    effective
+        Draw the effective receptive field of one network into this HTML file.
+    device
+        Where to measure: auto, cpu, cuda, cuda:1, mps.
+    json
+        Print one JSON object: params, macs, flops, weight_bytes, layers and more.
+    """
+    require(bool(targets), "cost of what? Name a network (`fathom models`), a run or file.py:name")
+    require(effective is None or len(targets) == 1, "--effective draws one network; name just one")
+    from fathom.cli.costs import show_comparison, show_cost, show_measured
+    from fathom.costs import cost as count
+
+    found: list[tuple[Target, Cost, dict[str, Any]]] = []
+    for text in targets:
+        target = resolve(text, image_size)
+        counted = count(
+            target.model,
+            image_size=target.image_size,
+            batch_size=batch_size,
+            in_channels=target.in_channels,
+        )
+        measured = _measure(text, target, counted, device) if measure else {}
+        found.append((target, counted, measured))
+    drawn = _draw(found[0][0], targets[0], effective) if effective is not None else {}
+    if json:
+        rows = [{"name": t.name, **c.to_dict(), **m, **drawn} for t, c, m in found]
+        value = rows[0] if len(rows) == 1 else {"models": rows}
+        json_module.dump(value, sys.stdout, ensure_ascii=False)
+        sys.stdout.write("\n")
+        return
+    if len(found) > 1:
+        show_comparison([(t.name, c, m) for t, c, m in found])
+        return
+    target, counted, measured = found[0]
+    show_cost(target.name, counted, every_layer=layers)
+    if measured:
+        show_measured(measured)
+    if drawn:
+        print(
+            f"effective receptive field: {drawn['effective_field']['text']}; drawn in {effective}"
+        )
+
+
+@app.command(name="conv")
+def conv(
+    *,
+    in_channels: Annotated[int, Parameter(name="--in")],
+    out_channels: Annotated[int, Parameter(name="--out")],
+    kernel: int = 3,
+    size: int = 28,
+    reduce: int | None = None,
+    groups: int | None = None,
+    separable: Annotated[bool, _FLAG] = False,
+    json: Json = False,
+) -> None:
+    """What one convolution costs in other designs, and the ratio between them.
+
+    Parameters
+    ----------
+    in_channels
+        Channels of the map it reads.
+    out_channels
+        Channels of the map it gives.
+    kernel
+        Side of the kernel.
+    size
+        Side of the map in pixels; it keeps its size.
+    reduce
+        Also with a 1x1 convolution to so many channels before it.
+    groups
+        Also split into so many groups.
+    separable
+        Also as one filter a channel and a 1x1 convolution.
+    json
+        Print one JSON object with a list of designs.
+    """
+    from fathom.cli.costs import show_designs
+    from fathom.costs.designs import conv_designs
+
+    designs = conv_designs(
+        in_channels,
+        out_channels,
+        kernel=kernel,
+        size=size,
+        reduce=reduce,
+        groups=groups,
+        separable=separable,
+    )
+    if not json:
+        show_designs(designs)
+        return
+    plain = designs[0]
+    rows = [
+        {
+            "name": d.name,
+            "params": d.params,
+            "macs": d.macs,
+            "flops": d.flops,
+            "ratio": plain.macs / d.macs,
+            "steps": [{"text": s.text, "params": s.params, "macs": s.macs} for s in d.steps],
+        }
+        for d in designs
+    ]
+    json_module.dump({"designs": rows}, sys.stdout, ensure_ascii=False)
+    sys.stdout.write("\n")
+
+
+def resolve(text: str, image_size: int | None, *, real: bool = False) -> Target:
+    """A target by its text, without memory for its weights unless real ones are asked for.
+
+    Raises UserError for a name, folder, file or callable that does not exist.
+    """
+    if ".py:" in text:
+        return Target(text, _own_model(text), image_size or 224, None)
+    if Path(text).is_dir():
+        return _of_run(Path(text), image_size, real)
+    import torch
+
+    from fathom.models.registry import build_model, model_card
+
+    card = model_card(text)
+    with torch.device("cpu" if real else "meta"):
+        model = build_model(text)
+    return Target(text, model, image_size or card.image_size, card.in_channels)
+
+
+def _of_run(folder: Path, image_size: int | None, real: bool) -> Target:
+    import torch
+
+    from fathom.models.registry import build_model
+    from fathom.training.run import Run
+
+    run = Run.open(folder)
+    recipe, data = run.recipe(), run.read("data")
+    with torch.device("cpu" if real else "meta"):
+        model = build_model(
+            recipe.model.name,
+            num_classes=len(data["class_names"]),
+            in_channels=data["preprocess"]["channels"],
+            **recipe.model.spec,
+        )
+    return Target(str(folder), model, image_size or recipe.image_size, None)
+
+
+def _own_model(text: str) -> nn.Module:
+    """The module that `file.py:name` gives: a function or class without arguments, or an object."""
+    import runpy
+
+    from torch import nn
+
+    file, _, name = text.rpartition(":")
+    require(Path(file).is_file(), f"no such file: {file}; give a Python file, a colon and a name")
+    try:
+        space = runpy.run_path(file)
+        require(name in space, f"{file} defines no {name!r}")
+        made = space[name] if isinstance(space[name], nn.Module) else space[name]()
+    except UserError:
+        raise
+    except Exception as error:
+        raise UserError(f"{text} failed with {type(error).__name__}: {error}") from error
+    require(
+        isinstance(made, nn.Module),
+        f"{text} gives {type(made).__name__}; give a torch.nn.Module, or a callable without "
+        "arguments that returns one",
+    )
+    return made  # type: ignore[no-any-return]
+
+
+def _measure(text: str, target: Target, counted: Cost, device: str) -> dict[str, Any]:
+    """Seconds, images a second and peak memory on this machine."""
+    from dataclasses import asdict
+
+    import torch
+
+    from fathom.costs.measure import filling_batch, matmul_flops, speed, training_memory
+    from fathom.runtime import choose_runtime, configured
+
+    runtime = choose_runtime(device)
+    with configured(runtime):
+        model = resolve(text, None, real=True).model.to(runtime.device)
+        model = model.to(memory_format=torch.channels_last)
+        shape = (counted.batch_size, counted.in_channels, *counted.image_size)
+        peak = training_memory(model, shape, runtime)
+        rate = matmul_flops(runtime)
+        each = counted.flops // counted.batch_size
+        image_bytes = counted.inference_bytes // counted.batch_size
+        full = filling_batch(model, shape, runtime, image_bytes=image_bytes)
+        speeds = [
+            speed(model, (size, *shape[1:]), runtime, flops=each, rate=rate)
+            for size in sorted({1, full})
+        ]
+    rows = [{**asdict(s), "images_per_second": s.images_per_second} for s in speeds]
+    return {
+        "machine": runtime.describe(),
+        "matmul_flops_per_second": rate,
+        "speed": rows,
+        "training_bytes_measured": peak,
+    }
+
+
+def _draw(target: Target, text: str, path: Path) -> dict[str, Any]:
+    """Measure the effective field and write its picture."""
+    from fathom.costs.effective import effective_field
+    from fathom.figures import effective_receptive_field
+    from fathom.models.base import ImageClassifier
+    from fathom.report.figure_page import write_figure
+
+    model = resolve(text, None, real=True).model
+    if not isinstance(model, ImageClassifier):
+        raise UserError(f"--effective needs stages to look at; {text} is no network of the zoo")
+    found = effective_field(model, image_size=target.image_size)
+    allowed = "" if found.theoretical is None else f" of {found.theoretical.size[0]} that it allows"
+    words = f"{found.size:.0f} pixels{allowed}, image {target.image_size}"
+    write_figure(
+        path, f"Effective receptive field of {target.name}", effective_receptive_field(found)
+    )
+    return {"effective_field": {"size": found.size, "text": words, "file": str(path)}}

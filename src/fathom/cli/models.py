@@ -1,0 +1,107 @@
+"""`fathom models`: the list of networks, one card, and which of them fits a budget."""
+
+from __future__ import annotations
+
+import json as json_module
+import sys
+from typing import TYPE_CHECKING, Annotated, Literal
+
+from cyclopts import Parameter
+
+from fathom.errors import require
+
+if TYPE_CHECKING:
+    from fathom.models.choose import Choice
+
+Axis = Literal["params", "macs", "flops", "latency"]
+
+
+def models(
+    pattern: str = "*",
+    /,
+    *,
+    max_params: str | None = None,
+    max_macs: str | None = None,
+    max_latency: str | None = None,
+    sort: Literal["story", "top1", "year", "params", "macs", "flops", "latency"] = "story",
+    pareto: Axis | None = None,
+    device: str = "auto",
+    json: Annotated[bool, Parameter(name="--json", negative="", show_default=False)] = False,
+) -> None:
+    """List the networks: year, paper, parameters, operations, published accuracy; or show one.
+
+    Parameters
+    ----------
+    pattern
+        Part of the names, with * for anything, as in 'cifar_*'; one name shows its whole card.
+    max_params
+        Only networks with at most so many parameters, as 5M.
+    max_macs
+        Only networks with at most so many multiply-adds for an image, as 600M.
+    max_latency
+        Only networks that take at most so long for one image on this machine, as 20ms: measured
+        when first asked for, then remembered.
+    sort
+        The most accurate or newest first, or the cheapest in params, macs, flops or latency.
+    pareto
+        Mark the networks that no other beats in accuracy at no more params, macs, flops or latency.
+    device
+        Where latency is measured: auto, cpu, cuda, cuda:1, mps.
+    json
+        Print one JSON object with a list of cards.
+    """
+    from dataclasses import asdict
+
+    from fathom.cli.zoo import show_card, show_models
+    from fathom.errors import unknown
+    from fathom.models.choose import Choice, choose, frontier, parse_count, parse_seconds
+    from fathom.models.registry import VARIANTS, list_models, model_card
+
+    limits: dict[str, float] = {}
+    if max_params is not None:
+        limits["params"] = parse_count(max_params, "--max-params")
+    if max_macs is not None:
+        limits["macs"] = parse_count(max_macs, "--max-macs")
+    chosen = [Choice(model_card(name), None) for name in list_models(pattern)]
+    if not chosen:
+        raise unknown("model", pattern, VARIANTS, "`fathom models` lists all.")
+    chosen = choose(chosen, limits)
+    timed = max_latency is not None or "latency" in (sort, pareto)
+    require(timed or device == "auto", "--device has no effect where no latency is asked for")
+    if timed and chosen:
+        if max_latency is not None:
+            limits["latency"] = parse_seconds(max_latency, "--max-latency")
+        chosen = _timed([choice.card.name for choice in chosen], device)
+    chosen = choose(chosen, limits, sort=sort)
+    if pareto is not None:
+        chosen = frontier(chosen, pareto)
+    if json:
+        rows = [
+            {
+                **asdict(choice.card),
+                "flops": choice.card.flops,
+                "latency_seconds": choice.seconds,
+                **({"frontier": choice.frontier} if pareto is not None else {}),
+            }
+            for choice in chosen
+        ]
+        json_module.dump({"models": rows}, sys.stdout, ensure_ascii=False)
+        sys.stdout.write("\n")
+    elif pattern in VARIANTS and len(chosen) == 1 and not timed:
+        show_card(chosen[0].card)
+    else:
+        show_models(chosen, pareto=pareto)
+
+
+def _timed(names: list[str], device: str) -> list[Choice]:
+    """The networks with their latency on this machine; what has to be measured is announced."""
+    from fathom.costs.latency import latencies
+    from fathom.models.choose import Choice
+    from fathom.models.registry import model_card
+    from fathom.runtime import choose_runtime
+
+    def tell(name: str, seconds: float) -> None:
+        print(f"measured {name}: {seconds * 1e3:.1f} ms", file=sys.stderr)
+
+    found = latencies(names, choose_runtime(device), told=tell)
+    return [Choice(model_card(name), found[name]) for name in names]

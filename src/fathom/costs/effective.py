@@ -1,0 +1,78 @@
+"""The effective receptive field: how much each pixel of the image moves the middle of a map.
+
+Luo, Li, Urtasun, Zemel 2016, "Understanding the Effective Receptive Field in Deep Convolutional
+Neural Networks" (arXiv:1701.04128): the gradient of a map's central pixel with respect to the image
+is far from even over the theoretical field; it fades from the middle like a bell.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from math import sqrt
+
+import torch
+from torch import Tensor, nn
+
+from fathom.costs.field import Field
+from fathom.costs.trace import in_mode, trace
+from fathom.errors import require
+from fathom.models.base import ImageClassifier
+from fathom.runtime import generator
+
+_SHARE = 1 - 0.9545  # of the largest gradient: two deviations of a bell (Section 3.2 of the paper)
+
+
+@dataclass(frozen=True)
+class EffectiveField:
+    """heat: (H, W), the mean absolute gradient at each pixel, 1 at the largest.
+
+    size: side in pixels of the square of as many pixels as are above 4.55 % of the largest.
+    theoretical: the field that the graph allows.
+    """
+
+    heat: Tensor
+    size: float
+    theoretical: Field | None
+
+
+def effective_field(
+    model: ImageClassifier, *, image_size: int, samples: int = 20, seed: int = 0
+) -> EffectiveField:
+    """Measure the field of the last stage's central pixel, over images of random noise.
+
+    The gradient starts as random signs on all channels of the pixel, so that they do not cancel,
+    as in the paper; the model runs in evaluation mode on its own device.
+    """
+    require(samples >= 1, f"samples is {samples}; use at least 1")
+    device = next(model.parameters()).device
+    rng = generator("effective field", seed)
+    total = torch.zeros(image_size, image_size)
+    shape = (1, model.in_channels, image_size, image_size)
+    with in_mode(model, training=False), torch.enable_grad():
+        for _ in range(samples):
+            images = torch.randn(shape, generator=rng).to(device).requires_grad_()
+            features = model.features(images)[-1]
+            height, width = features.shape[2:]
+            signs = torch.randint(0, 2, (features.shape[1],), generator=rng).mul_(2).sub_(1)
+            middle = features[0, :, height // 2, width // 2]
+            (gradient,) = torch.autograd.grad(middle @ signs.to(middle), images)
+            total += gradient[0].abs().sum(0).cpu()
+    heat = total / total.max().clamp_min(torch.finfo(total.dtype).tiny)
+    size = sqrt(float((heat > _SHARE).sum()))
+    return EffectiveField(heat, size, _theoretical(model, shape))
+
+
+def _theoretical(model: ImageClassifier, shape: tuple[int, ...]) -> Field | None:
+    from fathom.costs.count import last_field
+
+    class Body(nn.Module):
+        """The model without its head."""
+
+        def __init__(self) -> None:
+            super().__init__()
+            self.model = model
+
+        def forward(self, images: Tensor) -> Tensor:
+            return self.model.features(images)[-1]
+
+    return last_field(list(trace(Body(), shape).records.values()))
