@@ -16,6 +16,8 @@ COMMANDS = {
     "fathom --help": [sys.executable, "-m", "fathom", "--help"],
     "fathom --version": [sys.executable, "-m", "fathom", "--version"],
     "fathom models": [sys.executable, "-m", "fathom", "models"],
+    "fathom models resnet50": [sys.executable, "-m", "fathom", "models", "resnet50"],
+    "fathom cost resnet152": [sys.executable, "-m", "fathom", "cost", "resnet152"],
     "import torch": [*PYTHON, "import torch"],
     "import fathom": [*PYTHON, "import fathom"],
     "import fathom, and its trainer": [*PYTHON, "import fathom; fathom.train"],

@@ -66,7 +66,7 @@ def test_the_pad_shortcut_subsamples_and_adds_empty_channels() -> None:
 
 def test_the_row_that_contributing_shows_is_a_network() -> None:
     text = (Path(__file__).parents[2] / "CONTRIBUTING.md").read_text()
-    shown = text.split("```python\n")[1].split("```")[0].strip().removesuffix(",")
+    shown = text.split("```python\n")[1].split("```")[0]
     variant = eval(shown, vars(fathom.models.variants.resnet))
     with torch.device("meta"):
         model = Network(Spec(**variant.spec), num_classes=1000, in_channels=3)

@@ -17,12 +17,10 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.func import functional_call
 from torch.overrides import TorchFunctionMode
-from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
+from fathom.costs.kernels import Kernels
 from fathom.costs.trace import Trace, in_mode, on_meta, untraceable
-
-aten = torch.ops.aten
 
 
 @dataclass(frozen=True)
@@ -39,7 +37,7 @@ class Memory:
     inference: int
 
 
-class _Alive(TorchDispatchMode):
+class _Alive(Kernels):
     """Bytes of all storages that are alive, and the most there ever were."""
 
     def __init__(self, trace: Trace) -> None:
@@ -65,8 +63,7 @@ class _Alive(TorchDispatchMode):
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         self.trace.last = str(func)
-        shortcut = _SHORTCUTS.get(func)
-        out = shortcut(*args) if shortcut else func(*args, **(kwargs or {}))
+        out = self.run(func, args, kwargs)
         for leaf in out if isinstance(out, tuple | list) else (out,):
             if isinstance(leaf, Tensor):
                 self.hold(leaf)
@@ -87,26 +84,6 @@ class _AnyBatch(TorchFunctionMode):
 
 
 _NORM_DEFAULTS = {"weight": None, "bias": None, "training": False, "momentum": 0.1, "eps": 1e-5}
-
-
-def _norm_forward(x: Tensor, *_: Any) -> tuple[Tensor, Tensor, Tensor]:
-    """The shapes that batch norm gives, without its kernel's slow Python on the meta device."""
-    return torch.empty_like(x), x.new_empty(x.shape[1]), x.new_empty(x.shape[1])
-
-
-def _norm_backward(grad: Tensor, x: Tensor, *_: Any) -> tuple[Tensor, Tensor, Tensor]:
-    return torch.empty_like(x), x.new_empty(x.shape[1]), x.new_empty(x.shape[1])
-
-
-def _like_first(x: Tensor, *_: Any) -> Tensor:
-    return torch.empty_like(x)
-
-
-_SHORTCUTS: dict[Any, Any] = {
-    aten.native_batch_norm.default: _norm_forward,
-    aten.native_batch_norm_backward.default: _norm_backward,
-    aten.threshold_backward.default: _like_first,
-}
 
 
 def memory(model: nn.Module, shape: tuple[int, ...]) -> Memory:
@@ -160,7 +137,9 @@ def _training(
         kept.clear()
         results = [t for t in tree_leaves(output) if isinstance(t, Tensor) and t.requires_grad]
         del output
-        loss = torch.stack([result.sum() for result in results]).sum()
+        loss = results[0].sum()
+        for result in results[1:]:
+            loss = loss + result.sum()
         del results
         loss.backward()  # type: ignore[no-untyped-call]
     return saved, alive.most

@@ -9,20 +9,17 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
-from math import prod
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.func import functional_call
 from torch.overrides import TorchFunctionMode
-from torch.utils._python_dispatch import TorchDispatchMode
 
 from fathom.costs.field import Sides, whole_image
 from fathom.costs.functions import Call, propagate
+from fathom.costs.kernels import Kernels, multiply_adds
 from fathom.errors import UserError
-
-aten = torch.ops.aten
 
 
 @dataclass
@@ -42,34 +39,7 @@ class Record:
     at: int = 0
 
 
-def multiply_adds(kernel: Any, args: Sequence[Any], out: Any) -> int:
-    """Multiply-adds of one kernel: convolutions and products of matrices, else 0."""
-    packet = getattr(kernel, "_overloadpacket", None)
-    found = 0
-    if packet is aten.convolution:
-        x, weight, transposed = args[0], args[1], args[6]
-        # Every weight meets every pixel of the output, or of the input if it is transposed.
-        found = prod((x if transposed else out).shape[2:]) * out.shape[0] * weight.numel()
-    elif packet in (aten.mm, aten.bmm):
-        found = out.numel() * args[0].shape[-1]
-    elif packet in (aten.addmm, aten.baddbmm):
-        found = out.numel() * args[1].shape[-1]
-    elif packet in _ATTENTION:
-        query, key, value = args[:3]
-        pairs = prod(query.shape[:-1]) * key.shape[-2]
-        found = pairs * (query.shape[-1] + value.shape[-1])
-    return int(found)
-
-
-_ATTENTION = (
-    aten._scaled_dot_product_flash_attention,
-    aten._scaled_dot_product_flash_attention_for_cpu,
-    aten._scaled_dot_product_efficient_attention,
-    aten._scaled_dot_product_fused_attention_overrideable,
-)
-
-
-class _Kernels(TorchDispatchMode):
+class _Counted(Kernels):
     """Adds up multiply-adds where they happen, and knows the last kernel if it fails."""
 
     def __init__(self, trace: Trace) -> None:
@@ -78,20 +48,11 @@ class _Kernels(TorchDispatchMode):
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         self.trace.last = str(func)
-        out = func(*args, **(kwargs or {}))
+        out = self.run(func, args, kwargs)
         macs = multiply_adds(func, args, out)
         if macs:
             self.trace.record().macs += macs
         return out
-
-
-# Functions of PyTorch whose result has the shape of their input and that multiply no matrices:
-# three quarters of a network's calls, whose kernels on the meta device are slow Python.
-_LIKE = {
-    *("batch_norm", "layer_norm", "group_norm", "local_response_norm", "dropout"),
-    *("relu", "relu6", "hardtanh", "leaky_relu", "silu", "gelu", "elu", "mish", "softplus"),
-    *("sigmoid", "hardsigmoid", "hardswish", "tanh"),
-}
 
 
 class _Functions(TorchFunctionMode):
@@ -104,10 +65,7 @@ class _Functions(TorchFunctionMode):
     def __torch_function__(
         self, func: Callable[..., Any], types: Any, args: Any = (), kwargs: Any = None
     ) -> Any:
-        if func.__name__ in _LIKE and isinstance(args[0], Tensor):
-            out = torch.empty_like(args[0])  # what the kernel would give, without its checks
-        else:
-            out = func(*args, **(kwargs or {}))
+        out = func(*args, **(kwargs or {}))
         outputs = [o for o in (out if isinstance(out, tuple | list) else (out,)) if _is_map(o)]
         if outputs:
             self.trace.called(func.__name__, Call(args, kwargs or {}), outputs)
@@ -195,9 +153,9 @@ def on_meta(model: nn.Module) -> dict[str, Tensor]:
 
     def twin(tensor: Tensor) -> Tensor:
         if id(tensor) not in twins:
-            twins[id(tensor)] = torch.empty_like(tensor, device="meta").requires_grad_(
-                tensor.requires_grad
-            )
+            twins[id(tensor)] = torch.empty(
+                tensor.shape, dtype=tensor.dtype, device="meta"
+            ).requires_grad_(tensor.requires_grad)
         return twins[id(tensor)]
 
     named = [
@@ -214,17 +172,17 @@ def trace(model: nn.Module, shape: tuple[int, ...]) -> Trace:
     """
     found = Trace(model)
     dtype = next((p.dtype for p in model.parameters() if p.is_floating_point()), torch.float32)
-    images = torch.empty(shape, device="meta", dtype=dtype)
+    images, weights = torch.empty(shape, device="meta", dtype=dtype), on_meta(model)
     found.fields[id(images)] = (images, whole_image((len(shape) - 2, len(shape) - 1)))
     with (
         in_mode(model, training=False),
         torch.no_grad(),
         found.listening(model),
         untraceable(found, shape),
-        _Kernels(found),
+        _Counted(found),
         _Functions(found),
     ):
-        functional_call(model, on_meta(model), (images,), tie_weights=False)
+        functional_call(model, weights, (images,), tie_weights=False)
     return found
 
 

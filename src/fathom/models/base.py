@@ -3,13 +3,36 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import ClassVar, NamedTuple
+from contextlib import AbstractContextManager, nullcontext
+from typing import Any, ClassVar, NamedTuple
 
+import torch
 from torch import Tensor, nn
+from torch.overrides import TorchFunctionMode
 
 from fathom.errors import UserError
 from fathom.models.keys import Row
 from fathom.preprocess import Preprocess
+
+
+class _WithoutValues(TorchFunctionMode):
+    """Leaves out what would only fill tensors on the meta device, which have no values."""
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        target = args[0] if args else (kwargs or {}).get("tensor")
+        if func.__name__ in _FILLS and isinstance(target, Tensor) and target.is_meta:
+            return target
+        return func(*args, **(kwargs or {}))
+
+
+# The first random fill on the meta device imports PyTorch's compiler, which takes over a second.
+_FILLS = {"normal_", "uniform_", "trunc_normal_", "fill_", "zero_", "erfinv_", "mul_", "clamp_"}
+
+
+def without_values() -> AbstractContextManager[object]:
+    """A context in which networks are built fast where the default device is meta."""
+    meta = torch.get_default_device().type == "meta"
+    return _WithoutValues() if meta else nullcontext()
 
 
 class TrainingLogits(NamedTuple):

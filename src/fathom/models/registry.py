@@ -77,7 +77,10 @@ def build_model(
         raise UserError(
             f"num_classes={num_classes} and in_channels={in_channels} must both be at least 1"
         )
-    model: ImageClassifier = family.Network(
-        replace(default, **changes), num_classes=num_classes, in_channels=in_channels
-    )
+    from fathom.models.base import without_values
+
+    with without_values():
+        model: ImageClassifier = family.Network(
+            replace(default, **changes), num_classes=num_classes, in_channels=in_channels
+        )
     return model
