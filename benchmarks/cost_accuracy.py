@@ -52,8 +52,8 @@ def memory(names: list[str], batch: int) -> None:
         estimate = fathom.cost(model, image_size=224, batch_size=batch).training_bytes
         found = []
         for allocator in ("strict", "default"):
-            command = [sys.executable, __file__, "child", "--batch", str(batch)]
-            command += ["--allocator", allocator, name]
+            command = [sys.executable, __file__, "child", name, "--batch", str(batch)]
+            command += ["--allocator", allocator]
             out = subprocess.run(command, check=True, capture_output=True, text=True).stdout
             found.append(int(json.loads(out)))
         ratios.append(estimate / found[0])

@@ -65,7 +65,7 @@ def test_the_peak_is_the_allocators(name: str) -> None:
         most = max(most, alive)
     fixed = sum(t.numel() * t.element_size() for t in (*model.parameters(), *model.buffers()))
     fixed += sum(p.numel() * p.element_size() for p in model.parameters())
-    assert memory(model, shape).training == pytest.approx(fixed + most, rel=0.03)
+    assert memory(model, shape).training == pytest.approx(fixed + most, rel=0.05)
 
 
 def test_evaluation_needs_no_more_than_two_maps_and_the_weights() -> None:

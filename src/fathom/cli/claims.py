@@ -12,7 +12,7 @@ from cyclopts import Parameter
 if TYPE_CHECKING:
     from fathom.ledger import Row
 
-_INDENT = 4
+_INDENT, _WIDTH = 4, 100
 _COLOURS = {"wrong": "red", "not-reproduced": "red", "ambiguous": "yellow", "not yet run": "dim"}
 
 
@@ -56,37 +56,28 @@ def claims(
 
 
 def _show(rows: Sequence[Row]) -> None:
-    """Print a line of columns for each claim, its explanation indented below, and the counts."""
+    """Print each claim: its verdict, what was stated and computed, why, and the counts."""
     from rich.padding import Padding
-    from rich.table import Table
     from rich.text import Text
 
     from fathom.cli.tables import console
     from fathom.ledger.claim import in_words
 
-    widths = [max(len(cell) for cell in column) for column in _columns(rows)]
-
-    def line(*cells: str, style: str = "") -> Table:
-        table = Table.grid(padding=(0, 2), expand=True)
-        for width in widths:
-            table.add_column(width=width, no_wrap=True)
-        for ratio in (2, 3):
-            table.add_column(ratio=ratio, overflow="fold")
-        table.add_row(*map(Text, cells), style=style)
-        return table
-
     out = console()
-    out.print(line("id", "verdict", "stated", "computed", style="bold"), soft_wrap=False)
+    width = min(_WIDTH, out.width)
     for row in rows:
-        cells = (row.id, row.verdict, in_words(row.stated), in_words(row.computed))
-        out.print(line(*cells, style=_COLOURS.get(row.verdict, "")), soft_wrap=False)
-        said = Text(f"{row.explanation}\n[{row.source}]")
-        out.print(Padding(said, (0, 0, 1, _INDENT)), soft_wrap=False)
+        out.print(
+            Text.assemble((row.id, "bold"), "  ", (row.verdict, _COLOURS.get(row.verdict, "")))
+        )
+        parts = [row.text]
+        if row.stated:
+            parts.append(f"stated: {in_words(row.stated)}")
+        if row.computed:
+            parts.append(f"computed: {in_words(row.computed)}")
+        parts += [row.explanation, f"[{row.source}]"]
+        for part in parts:
+            out.print(Padding(Text(part), (0, 0, 0, _INDENT)), soft_wrap=False, width=width)
+        out.print()
     counts = Counter(row.verdict for row in rows)
     summary = ", ".join(f"{count} {verdict}" for verdict, count in counts.most_common())
     out.print(f"{len(rows)} claim{'' if len(rows) == 1 else 's'}: {summary}", markup=False)
-
-
-def _columns(rows: Sequence[Row]) -> tuple[list[str], list[str]]:
-    """The cells of the two columns that are as wide as they need to be."""
-    return ["id", *(row.id for row in rows)], ["verdict", *(row.verdict for row in rows)]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json as json_module
 import sys
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
     from torch import nn
 
     from fathom.costs import Cost
+    from fathom.costs.designs import Design
 
 _FLAG = Parameter(negative="", show_default=False)
 Json = Annotated[bool, Parameter(name="--json", negative="", show_default=False)]
@@ -73,19 +75,8 @@ def cost(
     require(bool(targets), "cost of what? Name a network (`fathom models`), a run or file.py:name")
     require(effective is None or len(targets) == 1, "--effective draws one network; name just one")
     from fathom.cli.costs import show_comparison, show_cost, show_measured
-    from fathom.costs import cost as count
 
-    found: list[tuple[Target, Cost, dict[str, Any]]] = []
-    for text in targets:
-        target = resolve(text, image_size)
-        counted = count(
-            target.model,
-            image_size=target.image_size,
-            batch_size=batch_size,
-            in_channels=target.in_channels,
-        )
-        measured = _measure(text, target, counted, device) if measure else {}
-        found.append((target, counted, measured))
+    found = [_count(text, image_size, batch_size, device if measure else None) for text in targets]
     drawn = _draw(found[0][0], targets[0], effective) if effective is not None else {}
     if json:
         rows = [{"name": t.name, **c.to_dict(), **m, **drawn} for t, c, m in found]
@@ -101,9 +92,7 @@ def cost(
     if measured:
         show_measured(measured)
     if drawn:
-        print(
-            f"effective receptive field: {drawn['effective_field']['text']}; drawn in {effective}"
-        )
+        print(f"effective receptive field: {drawn['effective_field']['text']}; see {effective}")
 
 
 @app.command(name="conv")
@@ -151,23 +140,42 @@ def conv(
         groups=groups,
         separable=separable,
     )
-    if not json:
+    if json:
+        json_module.dump({"designs": _rows(designs)}, sys.stdout, ensure_ascii=False)
+        sys.stdout.write("\n")
+    else:
         show_designs(designs)
-        return
-    plain = designs[0]
-    rows = [
+
+
+def _count(
+    text: str, image_size: int | None, batch_size: int, device: str | None
+) -> tuple[Target, Cost, dict[str, Any]]:
+    """A target, what it costs, and what was measured of it on a device, if one is named."""
+    from fathom.costs import cost as count
+
+    target = resolve(text, image_size)
+    counted = count(
+        target.model,
+        image_size=target.image_size,
+        batch_size=batch_size,
+        in_channels=target.in_channels,
+    )
+    return target, counted, {} if device is None else _measure(text, counted, device)
+
+
+def _rows(designs: Sequence[Design]) -> list[dict[str, Any]]:
+    """Designs as JSON, with their ratio to the plain one."""
+    return [
         {
             "name": d.name,
             "params": d.params,
             "macs": d.macs,
             "flops": d.flops,
-            "ratio": plain.macs / d.macs,
+            "ratio": designs[0].macs / d.macs,
             "steps": [{"text": s.text, "params": s.params, "macs": s.macs} for s in d.steps],
         }
         for d in designs
     ]
-    json_module.dump({"designs": rows}, sys.stdout, ensure_ascii=False)
-    sys.stdout.write("\n")
 
 
 def resolve(text: str, image_size: int | None, *, real: bool = False) -> Target:
@@ -231,7 +239,7 @@ def _own_model(text: str) -> nn.Module:
     return made  # type: ignore[no-any-return]
 
 
-def _measure(text: str, target: Target, counted: Cost, device: str) -> dict[str, Any]:
+def _measure(text: str, counted: Cost, device: str) -> dict[str, Any]:
     """Seconds, images a second and peak memory on this machine."""
     from dataclasses import asdict
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json as json_module
 import sys
-from typing import TYPE_CHECKING, Annotated, Literal
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from cyclopts import Parameter
 
@@ -50,8 +51,6 @@ def models(
     json
         Print one JSON object with a list of cards.
     """
-    from dataclasses import asdict
-
     from fathom.cli.zoo import show_card, show_models
     from fathom.errors import unknown
     from fathom.models.choose import Choice, choose, frontier, parse_count, parse_seconds
@@ -76,21 +75,27 @@ def models(
     if pareto is not None:
         chosen = frontier(chosen, pareto)
     if json:
-        rows = [
-            {
-                **asdict(choice.card),
-                "flops": choice.card.flops,
-                "latency_seconds": choice.seconds,
-                **({"frontier": choice.frontier} if pareto is not None else {}),
-            }
-            for choice in chosen
-        ]
-        json_module.dump({"models": rows}, sys.stdout, ensure_ascii=False)
+        json_module.dump({"models": _rows(chosen, pareto)}, sys.stdout, ensure_ascii=False)
         sys.stdout.write("\n")
     elif pattern in VARIANTS and len(chosen) == 1 and not timed:
         show_card(chosen[0].card)
     else:
         show_models(chosen, pareto=pareto)
+
+
+def _rows(chosen: Sequence[Choice], pareto: Axis | None) -> list[dict[str, Any]]:
+    """The cards as JSON, with FLOPs, latency and the frontier where it was asked for."""
+    from dataclasses import asdict
+
+    return [
+        {
+            **asdict(choice.card),
+            "flops": choice.card.flops,
+            "latency_seconds": choice.seconds,
+            **({"frontier": choice.frontier} if pareto is not None else {}),
+        }
+        for choice in chosen
+    ]
 
 
 def _timed(names: list[str], device: str) -> list[Choice]:

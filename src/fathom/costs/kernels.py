@@ -137,6 +137,12 @@ def _first(x: Tensor, *_: Any, **__: Any) -> Tensor:
     return like(x)
 
 
+def _copied(x: Tensor, *, memory_format: Any = torch.preserve_format, **_: Any) -> Tensor | None:
+    if memory_format is torch.preserve_format:
+        return like(x)
+    return _of(x, x.shape) if memory_format is torch.contiguous_format else None
+
+
 def _second(grad: Tensor, x: Tensor, *_: Any, **__: Any) -> Tensor:
     return like(x)
 
@@ -254,13 +260,11 @@ _SHAPES: Mapping[Any, Callable[..., Any]] = {
             aten.gelu.default,
             aten.sigmoid.default,
             aten.hardtanh.default,
-            aten.empty_like.default,
-            aten.ones_like.default,
-            aten.clone.default,
             aten.neg.default,
         ),
         _first,
     ),
+    **dict.fromkeys((aten.clone.default, aten.empty_like.default, aten.ones_like.default), _copied),
     **dict.fromkeys(
         (
             aten.threshold_backward.default,
