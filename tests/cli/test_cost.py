@@ -97,3 +97,15 @@ def test_the_effective_field_is_drawn(call: Call, tmp_path: Path) -> None:  # no
     assert code == 0
     assert "of 81 that it allows" in out
     assert "http" not in page.read_text().split("<h1>")[0]
+
+
+def test_a_run_is_counted_and_its_own_field_drawn(call: Call, tmp_path: Path) -> None:  # noqa: F811
+    run = tmp_path / "run"
+    options = ("--quick", "--device", "cpu", "--out", run, "--quiet")
+    assert call("train", "digits", *options)[0] == 0
+    found = json.loads(call("cost", run, "--json")[1])
+    assert (found["image_size"], found["in_channels"]) == ([8, 8], 1)
+    assert found["layers"][-1]["output_shape"] == [1, 10]
+    code, out, _ = call("cost", run, "--image-size", 64, "--effective", tmp_path / "f.html")
+    assert code == 0
+    assert "of 81 that it allows" in out

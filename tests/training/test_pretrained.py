@@ -61,11 +61,21 @@ def test_a_model_with_weights_may_be_given_whole(weights: Path) -> None:
     assert fathom.recipe("default", "digits", model=settings).image_size == 32
 
 
-def test_lite_means_its_network() -> None:
-    with pytest.raises(UserError, match=r"fathom\\[pretrained\\]|efficientnet"):
+def test_lite_weights_of_another_network_are_refused() -> None:
+    with pytest.raises(UserError, match="efficientnet_lite2, not of resnet18"):
         fathom.recipe(
             "default", "digits", changes={"model.weights": "lite", "model.name": "resnet18"}
         )
+
+
+def test_a_folder_called_lite_changes_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "lite").mkdir()
+    monkeypatch.chdir(tmp_path)
+    changes = {"model.weights": "lite", "model.name": "resnet18"}
+    with pytest.raises(UserError, match="not of resnet18"):
+        fathom.recipe("default", "digits", changes=changes)
 
 
 def test_the_network_starts_from_the_weights_and_sees_their_view(weights: Path) -> None:

