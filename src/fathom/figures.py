@@ -337,22 +337,27 @@ def effective_receptive_field(found: EffectiveField) -> go.Figure:
         hovertemplate="row %{y}, column %{x}: %{z:.1%}<extra></extra>",
     )
     figure = _figure([heat], height=560)
-    figure.update_xaxes(title_text="column (pixels)", range=[-0.5, width - 0.5], showgrid=False)
+    figure.update_xaxes(
+        title_text="column (pixels)",
+        range=[-0.5, width - 0.5],
+        constrain="domain",
+        showgrid=False,
+    )
     figure.update_yaxes(
         title_text="row (pixels)", range=[height - 0.5, -0.5], scaleanchor="x", showgrid=False
     )
-    middles = ((height - 1) / 2, (width - 1) / 2)
     sizes = [(found.size, "dot")]
     if found.theoretical is not None:
         sizes.append((found.theoretical.size[0], "solid"))
     for size, dash in sizes:
-        top, left = (max(-0.5, middle - size / 2) for middle in middles)
+        top, left = (max(-0.5, middle - size / 2) for middle in found.centre)
+        bottom, right = (middle + size / 2 for middle in found.centre)
         figure.add_shape(
             type="rect",
             x0=left,
-            x1=width - 1 - left,
+            x1=min(width - 0.5, right),
             y0=top,
-            y1=height - 1 - top,
+            y1=min(height - 0.5, bottom),
             line={"color": "white", "width": 2, "dash": dash},
         )
     return figure

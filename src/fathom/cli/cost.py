@@ -290,7 +290,11 @@ def _draw(target: Target, text: str, path: Path) -> dict[str, Any]:
     found = effective_field(model, image_size=target.image_size)
     allowed = "" if found.theoretical is None else f" of {found.theoretical.size[0]} that it allows"
     words = f"{found.size:.0f} pixels{allowed}, image {target.image_size}"
-    write_figure(
-        path, f"Effective receptive field of {target.name}", effective_receptive_field(found)
+    caption = (
+        f"How much each pixel of the image moves the pixel in the middle of the last map: {words}. "
+        "Dotted: a square of as many pixels as are above 4.55 % of the largest gradient; solid: "
+        "what the network's graph allows, where it fits into the image."
     )
+    title = f"Effective receptive field of {target.name}"
+    write_figure(path, title, effective_receptive_field(found), caption=caption)
     return {"effective_field": {"size": found.size, "text": words, "file": str(path)}}

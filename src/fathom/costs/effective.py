@@ -27,11 +27,13 @@ class EffectiveField:
     """heat: (H, W), the mean absolute gradient at each pixel, 1 at the largest.
 
     size: side in pixels of the square of as many pixels as are above 4.55 % of the largest.
+    centre: row and column of the image that the map's pixel stands over.
     theoretical: the field that the graph allows.
     """
 
     heat: Tensor
     size: float
+    centre: tuple[float, float]
     theoretical: Field | None
 
 
@@ -59,7 +61,15 @@ def effective_field(
             total += gradient[0].abs().sum(0).cpu()
     heat = total / total.max().clamp_min(torch.finfo(total.dtype).tiny)
     size = sqrt(float((heat > _SHARE).sum()))
-    return EffectiveField(heat, size, _theoretical(model, shape))
+    allowed = _theoretical(model, shape)
+    centre = ((image_size - 1) / 2, (image_size - 1) / 2)
+    if allowed is not None:
+        pixel = (height // 2, width // 2)
+        centre = (
+            allowed.offset[0] + pixel[0] * allowed.stride[0],
+            allowed.offset[1] + pixel[1] * allowed.stride[1],
+        )
+    return EffectiveField(heat, size, centre, allowed)
 
 
 def _theoretical(model: ImageClassifier, shape: tuple[int, ...]) -> Field | None:

@@ -10,8 +10,8 @@ import plotly.graph_objects as go
 from fathom.training.run import write_bytes
 
 
-def write_figure(path: Path, title: str, figure: go.Figure) -> None:
-    """Write a page with a heading and a figure, and the library that draws it.
+def write_figure(path: Path, title: str, figure: go.Figure, *, caption: str) -> None:
+    """Write a page with a heading, a figure and a caption, and the library that draws it.
 
     Raises OSError where the file cannot be written; an old one then stays whole.
     """
@@ -26,5 +26,5 @@ def write_figure(path: Path, title: str, figure: go.Figure) -> None:
         f"<title>{escape(title)}</title></head>"
         '<body style="font-family: system-ui, sans-serif; max-width: 60rem; margin: 1rem auto">'
     )
-    page = f"{head}<h1>{escape(title)}</h1>{body}</body></html>"
+    page = f"{head}<h1>{escape(title)}</h1>{body}<p>{escape(caption)}</p></body></html>"
     write_bytes(path, page.encode("utf-8"))
