@@ -56,11 +56,8 @@ def models(
     from fathom.models.choose import Choice, choose, frontier, parse_count, parse_seconds
     from fathom.models.registry import VARIANTS, list_models, model_card
 
-    limits: dict[str, float] = {}
-    if max_params is not None:
-        limits["params"] = parse_count(max_params, "--max-params")
-    if max_macs is not None:
-        limits["macs"] = parse_count(max_macs, "--max-macs")
+    asked = {"params": max_params, "macs": max_macs}
+    limits = {axis: parse_count(text, f"--max-{axis}") for axis, text in asked.items() if text}
     chosen = [Choice(model_card(name), None) for name in list_models(pattern)]
     if not chosen:
         raise unknown("model", pattern, VARIANTS, "`fathom models` lists all.")
