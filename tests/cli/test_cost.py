@@ -109,3 +109,30 @@ def test_a_run_is_counted_and_its_own_field_drawn(call: Call, tmp_path: Path) ->
     code, out, _ = call("cost", run, "--image-size", 64, "--effective", tmp_path / "f.html")
     assert code == 0
     assert "of 81 that it allows" in out
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ((), "cost of what?"),
+        (("resnet18", "--image-size", 0), "at least 1"),
+        (("resnet18", "--device", "cpu"), "give --measure with it"),
+        (("resnet18", "resnet34", "--layers"), "--layers prints the layers of one"),
+        (("resnet18", "resnet34", "--effective", "f.html"), "name just one"),
+        (("resnet18", "--effective", "/no/such/folder/f.html"), "there is no folder"),
+        (("vgg16", "--image-size", 16), "too small"),
+    ],
+)
+def test_what_cannot_be_counted_is_one_message(
+    call: Call,  # noqa: F811
+    options: tuple[object, ...],
+    message: str,
+) -> None:
+    code, out, err = call("cost", *options)
+    assert (code, out) == (2, "")
+    assert message in err
+    assert err.count("\n") == 1
+
+
+def test_a_budget_that_nothing_fits_says_so(call: Call) -> None:  # noqa: F811
+    assert "no network fits" in call("models", "--max-params", "1k")[1]

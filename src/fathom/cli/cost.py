@@ -48,7 +48,7 @@ def cost(
     layers: Annotated[bool, _FLAG] = False,
     measure: Annotated[bool, _FLAG] = False,
     effective: Path | None = None,
-    device: str = "auto",
+    device: str | None = None,
     json: Json = False,
 ) -> None:
     """Count what networks cost; several are compared side by side.
@@ -68,15 +68,22 @@ def cost(
     effective
         Draw the effective receptive field of one network into this HTML file.
     device
-        Where to measure: auto, cpu, cuda, cuda:1, mps.
+        Where to measure: auto (the default), cpu, cuda, cuda:1, mps.
     json
         Print one JSON object: params, macs, flops, weight_bytes, layers and more.
     """
     require(bool(targets), "cost of what? Name a network (`fathom models`), a run or file.py:name")
-    require(effective is None or len(targets) == 1, "--effective draws one network; name just one")
+    _refuse_without_effect(targets, layers=layers, measure=measure, device=device, json=json)
+    if effective is not None:
+        require(len(targets) == 1, "--effective draws one network; name just one")
+        folder = effective.parent
+        require(folder.is_dir(), f"there is no folder {folder} to write {effective.name} into")
     from fathom.cli.costs import show_comparison, show_cost, show_measured
 
-    found = [_count(text, image_size, batch_size, device if measure else None) for text in targets]
+    found = [
+        _count(text, image_size, batch_size, (device or "auto") if measure else None)
+        for text in targets
+    ]
     drawn = _draw(found[0][0], targets[0], effective) if effective is not None else {}
     if json:
         rows = [{"name": t.name, **c.to_dict(), **m, **drawn} for t, c, m in found]
@@ -147,6 +154,18 @@ def conv(
         show_designs(designs)
 
 
+def _refuse_without_effect(
+    targets: Sequence[str], *, layers: bool, measure: bool, device: str | None, json: bool
+) -> None:
+    """Raise UserError for options that would change nothing."""
+    require(measure or device is None, "--device says where to measure; give --measure with it")
+    require(
+        not (layers and (json or len(targets) > 1)),
+        "--layers prints the layers of one network; --json has them anyway, and a comparison has "
+        "no room for them",
+    )
+
+
 def _count(
     text: str, image_size: int | None, batch_size: int, device: str | None
 ) -> tuple[Target, Cost, dict[str, Any]]:
@@ -181,10 +200,12 @@ def _rows(designs: Sequence[Design]) -> list[dict[str, Any]]:
 def resolve(text: str, image_size: int | None, *, real: bool = False) -> Target:
     """A target by its text, without memory for its weights unless real ones are asked for.
 
+    image_size is a side in pixels, None for the target's own.
+
     Raises UserError for a name, folder, file or callable that does not exist.
     """
     if ".py:" in text:
-        return Target(text, _own_model(text), image_size or 224, None)
+        return Target(text, _own_model(text), 224 if image_size is None else image_size, None)
     if Path(text).is_dir():
         return _of_run(Path(text), image_size, real)
     import torch
@@ -194,7 +215,8 @@ def resolve(text: str, image_size: int | None, *, real: bool = False) -> Target:
     card = model_card(text)
     with torch.device("cpu" if real else "meta"):
         model = build_model(text)
-    return Target(text, model, image_size or card.image_size, card.in_channels)
+    size = card.image_size if image_size is None else image_size
+    return Target(text, model, size, card.in_channels)
 
 
 def _of_run(folder: Path, image_size: int | None, real: bool) -> Target:
@@ -206,7 +228,7 @@ def _of_run(folder: Path, image_size: int | None, real: bool) -> Target:
 
     run = Run.open(folder)
     recipe, data = run.recipe(), run.read("data")
-    size = image_size or recipe.image_size
+    size = recipe.image_size if image_size is None else image_size
     if real:
         from fathom.classifier import load
 

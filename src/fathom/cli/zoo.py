@@ -28,6 +28,9 @@ def show_models(choices: Sequence[Choice], *, pareto: str | None = None) -> None
         if pareto is not None:
             row.insert(0, "*" if choice.frontier else "")
         rows.append(row)
+    if not choices:
+        console().print("no network fits these limits; raise one of them")
+        return
     print_columns(heads, rows, left=_LEFT)
     count = f"{len(choices)} network{'' if len(choices) == 1 else 's'}"
     lines = [f"{count}; FLOPs = 2 x MACs; one in full: fathom models NAME"]
