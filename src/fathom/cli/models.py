@@ -64,9 +64,9 @@ def models(
     chosen = choose(chosen, limits)
     timed = max_latency is not None or "latency" in (sort, pareto)
     require(timed or device == "auto", "--device has no effect where no latency is asked for")
-    if timed and chosen:
-        if max_latency is not None:
-            limits["latency"] = parse_seconds(max_latency, "--max-latency")
+    if max_latency is not None:
+        limits["latency"] = parse_seconds(max_latency, "--max-latency")
+    if timed:
         chosen = _timed([choice.card.name for choice in chosen], device)
     chosen = choose(chosen, limits, sort=sort)
     if pareto is not None:
@@ -74,7 +74,7 @@ def models(
     if json:
         json_module.dump({"models": _rows(chosen, pareto)}, sys.stdout, ensure_ascii=False)
         sys.stdout.write("\n")
-    elif pattern in VARIANTS and len(chosen) == 1 and not timed:
+    elif pattern in VARIANTS and len(chosen) == 1 and not timed and pareto is None:
         show_card(chosen[0].card)
     else:
         show_models(chosen, pareto=pareto)

@@ -51,14 +51,14 @@ class ModelCard:
     year: int
     paper: str
     arxiv: str
-    image_size: int
-    num_classes: int
-    in_channels: int
     params: int
     macs: int
-    recipe: str
     stages: tuple[Stage, ...]
     block: str
+    image_size: int = 224
+    num_classes: int = 1000
+    in_channels: int = 3
+    recipe: str = "default"
     published: tuple[Published, ...] = ()
     torchvision: str = ""
     timm: str = ""

@@ -76,7 +76,6 @@ def row(
         arxiv=arxiv,
         image_size=size,
         num_classes=10 if cifar else 1000,
-        in_channels=3,
         params=params,
         macs=macs,
         recipe="cifar_resnet_2015" if cifar else "default",

@@ -32,12 +32,8 @@ def _row(
         year=2014,
         paper="Very Deep Convolutional Networks for Large-Scale Image Recognition",
         arxiv="1409.1556",
-        image_size=224,
-        num_classes=1000,
-        in_channels=3,
         params=params,
         macs=macs,
-        recipe="default",
         stages=tuple(
             Stage(f"stage {i + 1}", 224 // 2 ** (i + 1), width, depth, "3x3 conv, 2x2 max pool /2")
             for i, (depth, width) in enumerate(zip(depths, _WIDTHS, strict=True))
