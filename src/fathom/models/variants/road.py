@@ -130,9 +130,9 @@ def _rows() -> Iterator[Variant]:
             year=2022,
             paper="A ConvNet for the 2020s",
             arxiv="2201.03545",
-                        params=params,
+            params=params,
             macs=macs,
-                stages=tuple(_stages(spec)),
+            stages=tuple(_stages(spec)),
             block=f"Step {number}. {words}.\n\n{_diagram(spec)}",
             published=(
                 Published(round(top1 / 100, 5), None, protocol, "arXiv:2201.03545, Table 10"),
