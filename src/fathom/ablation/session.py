@@ -311,8 +311,9 @@ class _Workers:
 
     def _tidy(self, name: str) -> None:
         """Keep only the logs of those who said something."""
-        if self._log(name).stat().st_size == 0:
-            self._log(name).unlink()
+        with suppress(FileNotFoundError):  # the folder was removed: why it ended is told elsewhere
+            if self._log(name).stat().st_size == 0:
+                self._log(name).unlink()
 
     def _last_words(self, name: str, code: int) -> str:
         lines = self._log(name).read_text(encoding="utf-8", errors="replace").splitlines()

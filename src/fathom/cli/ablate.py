@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Group, Parameter
 
+from fathom.cli.assignments import assignment
 from fathom.errors import require
 
 if TYPE_CHECKING:
@@ -163,7 +164,7 @@ def _plan(
         refuse_used(output.out)
     changed = dict(map(_own_arm, what.arm))
     require(len(changed) == len(what.arm), "two --arm have the same name; give each its own")
-    changes = dict(_assignment("--set", text) for text in what.set)
+    changes = dict(assignment("--set", text) for text in what.set)
     for path in ("epochs", "minutes", "steps"):
         require(path not in changes, f"--set {path} has no effect here; use --{path}")
     if what.model is not None:
@@ -191,12 +192,6 @@ def _names(text: str | None) -> list[str]:
     return [name.strip() for name in text.split(",") if name.strip()] if text else []
 
 
-def _assignment(option: str, text: str) -> tuple[str, str]:
-    path, equals, value = (part.strip() for part in text.partition("="))
-    require(bool(equals and path), f"{option} takes path=value, as in optimizer.lr=0.1; got {text}")
-    return path, value
-
-
 def _own_arm(text: str) -> tuple[str, dict[str, str]]:
     """ "NAME:path=value,path=value" as a name and changes; values may hold commas, too."""
     name, colon, rest = text.partition(":")
@@ -205,7 +200,7 @@ def _own_arm(text: str) -> tuple[str, dict[str, str]]:
         f"--arm takes NAME:path=value, as in big:optimizer.lr=0.4; got {text}",
     )
     parts = re.split(r",(?=\s*[\w.]+=)", rest)
-    return name, dict(_assignment("--arm", part) for part in parts)
+    return name, dict(assignment("--arm", part) for part in parts)
 
 
 def _follow(stream: Generator[Record, None, None], out: Path, output: OutputOptions) -> int:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from cyclopts import App, Parameter
 
+from fathom.cli.assignments import assignments
 from fathom.errors import UserError, require
 
 if TYPE_CHECKING:
@@ -60,13 +61,7 @@ def augment(
         Print one JSON object: file, random, rows with the label of every draw, and more.
     """
     _check_out(out)
-    changes = {}
-    for text in set_:
-        path, equals, value = text.partition("=")
-        require(
-            bool(equals and path), f"--set takes path=value, as in augment.flip=true; got {text}"
-        )
-        changes[path.strip()] = value.strip()
+    changes = assignments("--set", set_)
     from fathom.cli.tables import show_bad_images
     from fathom.preview import draw, preview
 

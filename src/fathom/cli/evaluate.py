@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from cyclopts import Parameter
+from cyclopts import Group, Parameter
 
 from fathom.errors import UserError, require
 
@@ -16,29 +17,13 @@ if TYPE_CHECKING:
 Views = Literal["center", "flip", "five", "ten", "multiscale", "ten-multiscale"]
 
 
-def evaluate(
-    run: Path,
-    data: str | None = None,
-    /,
-    *,
-    views: Views | None = None,
-    scales: str | None = None,
-    crop_size: int | None = None,
-    average: Literal["probabilities", "logits"] | None = None,
-    dense: Annotated[bool, Parameter(negative="", show_default=False)] = False,
-    json: Annotated[bool, Parameter(name="--json", negative="", show_default=False)] = False,
-) -> None:
-    """Measure a run's weights on its own held-out images, or on other data.
-
-    With --views, several views of every image are averaged, and every prefix of them is measured:
-    accuracy, its gain over the first view with a 95 % interval, forward FLOPs and time.
+@Parameter(name="*", group=Group("Test-time views"))
+@dataclass(frozen=True)
+class ViewOptions:
+    """Several views of every image, averaged.
 
     Parameters
     ----------
-    run
-        The folder that `fathom train` printed.
-    data
-        A folder, archive, CSV manifest or built-in name; its classes must be the run's.
     views
         center (the run's own view), flip (and its mirror image), five and ten (centre and corners,
         and their mirror images), multiscale (the centre at every scale), ten-multiscale (ten at
@@ -54,6 +39,34 @@ def evaluate(
     dense
         Show the network whole pictures instead of crops, as VGG and ResNet were evaluated; with
         center, flip and multiscale.
+    """
+
+    views: Views | None = None
+    scales: str | None = None
+    crop_size: int | None = None
+    average: Literal["probabilities", "logits"] | None = None
+    dense: Annotated[bool, Parameter(negative="", show_default=False)] = False
+
+
+def evaluate(
+    run: Path,
+    data: str | None = None,
+    /,
+    *,
+    how: ViewOptions = ViewOptions(),
+    json: Annotated[bool, Parameter(name="--json", negative="", show_default=False)] = False,
+) -> None:
+    """Measure a run's weights on its own held-out images, or on other data.
+
+    With --views, several views of every image are averaged, and every prefix of them is measured:
+    accuracy, its gain over the first view with a 95 % interval, forward FLOPs and time.
+
+    Parameters
+    ----------
+    run
+        The folder that `fathom train` printed.
+    data
+        A folder, archive, CSV manifest or built-in name; its classes must be the run's.
     json
         Print one JSON object: top1, loss, ece, num_images, per_class and more; with --views rows.
     """
@@ -63,19 +76,18 @@ def evaluate(
     from fathom.cli.views import show_views
     from fathom.evaluate import Evaluation
 
-    sides = None if scales is None else _pixels(scales)
     options: dict[str, Any] = {
-        "scales": sides,
-        "crop_size": crop_size,
-        "average": average,
-        "dense": dense,
+        "scales": None if how.scales is None else _pixels(how.scales),
+        "crop_size": how.crop_size,
+        "average": how.average,
+        "dense": how.dense,
     }
     found: Evaluation | ViewsEvaluation
-    if views is None:
+    if how.views is None:
         _refuse_without_effect(options)
         found, bad = load(run).evaluate(data)
     else:
-        found, bad = load(run).evaluate_views(views, data, **options)
+        found, bad = load(run).evaluate_views(how.views, data, **options)
     if json:
         left_out = [{"name": b.name, "reason": b.reason} for b in bad]
         show_json({**found.to_dict(), "run": str(run), "bad_images": left_out})

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json as json_module
 import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Annotated, Any, Literal
@@ -72,8 +71,7 @@ def models(
     if pareto is not None:
         chosen = frontier(chosen, pareto)
     if json:
-        json_module.dump({"models": _rows(chosen, pareto)}, sys.stdout, ensure_ascii=False)
-        sys.stdout.write("\n")
+        show_json({"models": _rows(chosen, pareto)})
     elif pattern in VARIANTS and len(chosen) == 1 and not timed and pareto is None:
         show_card(chosen[0].card)
     else:

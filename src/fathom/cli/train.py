@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 from cyclopts import Group, Parameter
 
 from fathom.cli import STARTED
+from fathom.cli.assignments import assignments
 from fathom.errors import UserError, require
 
 if TYPE_CHECKING:
@@ -244,12 +245,7 @@ def _changes(where: DataOptions, how: TrainingOptions) -> dict[str, str]:
             value = getattr(options, option)
             if value is not None:
                 changes[path] = str(value)
-    for text in how.set:
-        path, equals, value = text.partition("=")
-        require(
-            bool(equals and path), f"--set takes path=value, as in optimizer.lr=0.1; got {text}"
-        )
-        changes[path.strip()] = value.strip()
+    changes |= assignments("--set", how.set)
     if how.quick:
         changes["steps"] = "2"
     return changes
