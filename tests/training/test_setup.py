@@ -13,6 +13,7 @@ import fathom
 from fathom.errors import UserError
 from fathom.training.checkpoint import load_checkpoint
 from fathom.training.choices import SGD, CrossEntropy
+from fathom.training.recalibrate import batch_norms
 from fathom.training.recipe import ModelSettings, Progressive, Recipe
 from fathom.training.reports import Finished
 from fathom.training.setup import Setup
@@ -94,3 +95,51 @@ def test_convolutions_that_pytorch_gets_wrong_are_refused() -> None:
     with pytest.raises(UserError, match="set channels_last=false"):
         Setup.of(replace(narrow, device="cpu"))
     Setup.of(replace(narrow, device="cpu", channels_last=False))
+
+
+@pytest.mark.parametrize("last", [0, 1])
+def test_only_the_last_stages_and_the_head_are_trained(
+    frozen: Recipe, tmp_path: Path, last: int
+) -> None:
+    settings = replace(frozen.model, frozen_norms=False, trained_stages=last)
+    recipe = replace(frozen, model=settings, ema=0.9)
+    whole = list(fathom.train(recipe, out=tmp_path / "run"))[-1]
+    after = load_checkpoint(tmp_path / "run" / "checkpoints", "last").part("model")
+    before = load_checkpoint(tmp_path / "run" / "checkpoints", "previous").part("model")
+    stages = len(fathom.create_model("resnet18", **recipe.model.spec).stages)
+    trained = ("head.", *(f"stages.{i}." for i in range(stages - last, stages)))
+    for key, value in after.items():
+        same = torch.equal(value, before[key])
+        assert same == (not key.startswith(trained)), key
+    stream = fathom.train(recipe, out=tmp_path / "left")
+    next(stream)
+    next(stream)
+    stream.close()
+    end = list(fathom.resume(tmp_path / "left"))[-1]
+    assert isinstance(whole, Finished)
+    assert isinstance(end, Finished)
+    assert end.weights_sha256 == whole.weights_sha256
+
+
+def test_stages_that_are_kept_draw_nothing_and_have_no_statistics_to_measure(
+    frozen: Recipe,
+) -> None:
+    model = fathom.create_model("resnet18", **frozen.model.spec)
+    before = len(batch_norms(model))
+    model.train_last(1)
+    model.train()
+    assert not any(module.training for part in model.kept for module in part.modules())
+    assert 0 < len(batch_norms(model)) < before
+    stages = len(model.stages)
+    settings = replace(frozen.model, trained_stages=stages)
+    with pytest.raises(UserError, match=f"has {stages} stages"):
+        Setup.of(replace(frozen, model=settings))
+    with pytest.raises(UserError, match="use 0 .the head alone. or more"):
+        replace(frozen.model, trained_stages=-1)
+    with pytest.raises(UserError, match="set model.weights"):
+        ModelSettings("resnet18", trained_stages=1)
+
+
+def test_a_loaded_data_set_is_taken_as_it_is(frozen: Recipe) -> None:
+    loaded = Setup.of(frozen).dataset
+    assert Setup.of(frozen, dataset=loaded).dataset is loaded

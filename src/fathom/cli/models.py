@@ -50,6 +50,7 @@ def models(
     json
         Print one JSON object with a list of cards.
     """
+    from fathom.cli.app import show_json
     from fathom.cli.zoo import show_card, show_models
     from fathom.errors import unknown
     from fathom.models.choose import Choice, choose, frontier, parse_count, parse_seconds

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from typing import Any, ClassVar, NamedTuple
+from typing import Any, ClassVar, NamedTuple, Self
 
 import torch
 from torch import Tensor, nn
@@ -49,7 +49,8 @@ class ImageClassifier(nn.Module):
     of the head is the linear classifier. block_types are the modules that the stages are rows of;
     min_size is the smallest side of an image that leaves a pixel for every layer.
     auxiliary_weight is the weight of each auxiliary classifier's loss, 0 where there is none.
-    preprocess is how images were prepared for pretrained weights, None for fresh ones.
+    preprocess is how images were prepared for pretrained weights, None for fresh ones. kept are the
+    modules that `train_last` took out of training.
     """
 
     block_types: ClassVar[tuple[type[nn.Module], ...]]
@@ -64,6 +65,7 @@ class ImageClassifier(nn.Module):
         super().__init__()
         self.num_classes = num_classes
         self.in_channels = in_channels
+        self.kept: tuple[nn.Module, ...] = ()
 
     def features(self, images: Tensor) -> list[Tensor]:
         """(N, C, H, W) images -> the map after each stage, each (N, C_i, H_i, W_i).
@@ -96,6 +98,23 @@ class ImageClassifier(nn.Module):
                 f"strides of this network, which needs {self.min_size}: enlarge them with "
                 f"image_size={self.min_size} or more, or take stem=cifar where the network has it"
             )
+
+    def train_last(self, stages: int) -> None:
+        """Train the head and so many of the last stages only; all before them stays as it is.
+
+        What is kept has no gradients and stays in evaluation mode, whatever mode the network is in:
+        its norms keep their statistics, and nothing in it is drawn.
+        """
+        self.kept = (self.stem, *self.stages[: len(self.stages) - stages])
+        for module in self.kept:
+            module.eval().requires_grad_(False)
+
+    def train(self, mode: bool = True) -> Self:
+        """As PyTorch's, but for what is kept."""
+        super().train(mode)
+        for module in self.kept:
+            module.eval()
+        return self
 
     def classifiers(self) -> list[nn.Linear]:
         """The linear layers whose outputs are classes: the head's last, and auxiliary ones."""

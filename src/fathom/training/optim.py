@@ -9,6 +9,7 @@ from torch import nn
 
 from fathom.models.base import ImageClassifier
 from fathom.training import optimizers
+from fathom.training.anchor import Anchor
 from fathom.training.choices import (
     SGD,
     AdamW,
@@ -27,6 +28,7 @@ def build_optimizer(
     *,
     layer_decay: float = 1.0,
     decay_norms: bool = False,
+    anchor: Anchor | None = None,
 ) -> torch.optim.Optimizer:
     """The optimizer over all trainable parameters, in the groups of `parameter_groups`.
 
@@ -34,7 +36,9 @@ def build_optimizer(
     MobileNet and EfficientNet were trained: eps is added after the root, and the mean of squares
     starts at zero.
     """
-    groups = parameter_groups(model, settings, layer_decay=layer_decay, decay_norms=decay_norms)
+    groups = parameter_groups(
+        model, settings, layer_decay=layer_decay, decay_norms=decay_norms, anchor=anchor
+    )
     lr = settings.lr
     if isinstance(settings, SGD):
         return torch.optim.SGD(
@@ -65,11 +69,12 @@ def parameter_groups(
     *,
     layer_decay: float = 1.0,
     decay_norms: bool = False,
+    anchor: Anchor | None = None,
 ) -> list[dict[str, Any]]:
     """Groups of trainable parameters that share weight_decay and lr_scale, a factor of the rate.
 
     Matrices and kernels are decayed; norms, biases and other vectors are not (He et al. 2018,
-    arXiv:1812.01187, Section 3.1), unless decay_norms says so. lr_scale is layer_decay to the power
+    arXiv:1812.01187, Section 3.1), unless decay_norms says so; nor is what the anchor holds. lr_scale is layer_decay to the power
     of `heights`. For Muon `hidden` says which groups it trains itself (`hidden_matrices`); AdamW
     trains the others, at adamw_lr.
     """
@@ -79,7 +84,8 @@ def parameter_groups(
     for parameter in model.parameters():
         if not parameter.requires_grad:
             continue
-        decayed = decay_norms or parameter.ndim > 1
+        held = anchor is not None and anchor.holds(parameter)
+        decayed = (decay_norms or parameter.ndim > 1) and not held
         traits: dict[str, float] = {
             "weight_decay": settings.weight_decay if decayed else 0.0,
             "lr_scale": layer_decay ** height[id(parameter)],

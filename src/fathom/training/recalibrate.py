@@ -15,11 +15,14 @@ from fathom.runtime import Runtime
 
 
 def batch_norms(model: nn.Module) -> list[_BatchNorm]:
-    """The batch norms of a network whose statistics are learnt: all but frozen ones."""
+    """The batch norms of a network whose statistics are learnt: all but frozen and kept ones."""
+    kept = {module for part in getattr(model, "kept", ()) for module in part.modules()}
     return [
         module
         for module in model.modules()
-        if isinstance(module, _BatchNorm) and not isinstance(module, FrozenBatchNorm2d)
+        if isinstance(module, _BatchNorm)
+        and not isinstance(module, FrozenBatchNorm2d)
+        and module not in kept
     ]
 
 

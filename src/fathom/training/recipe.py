@@ -33,15 +33,25 @@ class ModelSettings:
 
     weights are pretrained ones to start from (torchvision, torchvision:NAME, timm:NAME, lite, or a
     path); None for fresh ones. frozen_norms keeps the statistics, scales and shifts of their batch
-    norms as they are.
+    norms as they are; trained_stages trains the head and that many of the last stages only, all of
+    them where it is None.
     """
 
     name: str
     spec: dict[str, Any] = field(default_factory=dict)
     weights: str | None = None
     frozen_norms: bool = False
+    trained_stages: int | None = None
 
     def __post_init__(self) -> None:
+        require(
+            self.trained_stages is None or self.weights is not None,
+            "model.trained_stages keeps the stages before as pretrained; set model.weights",
+        )
+        require(
+            self.trained_stages is None or self.trained_stages >= 0,
+            f"model.trained_stages is {self.trained_stages}; use 0 (the head alone) or more",
+        )
         require(
             not self.frozen_norms or self.weights is not None,
             "model.frozen_norms keeps the statistics of pretrained weights; set model.weights",
@@ -78,7 +88,8 @@ class Recipe:
     class equally often.
 
     layer_decay multiplies the learning rate once for every block between a layer and the head.
-    decay_norms lets weight decay act on norms and biases too, as papers before 2018 did.
+    decay_norms lets weight decay act on norms and biases too, as papers before 2018 did. l2_sp
+    pulls pretrained weights back to where they started, instead of weight decay to zero.
     ema is the decay of the average of the weights, None for none. recalibrate measures the batch
     norms' statistics anew over that many batches before the weights are judged. clip_norm bounds
     the norm of the whole gradient, None for no bound. select says which weights the run keeps as
@@ -105,6 +116,7 @@ class Recipe:
     schedule: Schedule = field(default_factory=Cosine)
     layer_decay: float = 1.0
     decay_norms: bool = False
+    l2_sp: float = 0.0
     clip_norm: float | None = None
     ema: float | None = None
     recalibrate: int = 0
@@ -206,6 +218,15 @@ class Recipe:
         require(
             not (weighted and self.sampling == "balanced"),
             "loss.class_weights and sampling=balanced both make up for rare classes; choose one",
+        )
+        require(self.l2_sp >= 0, f"l2_sp is {self.l2_sp:g}; use 0 (off) or more")
+        require(
+            self.l2_sp == 0 or self.model.weights is not None,
+            "l2_sp pulls weights back to pretrained ones; set model.weights with it",
+        )
+        require(
+            not (self.l2_sp and free),
+            f"l2_sp moves the weights that {self.optimizer.name} averages; choose another optimizer",
         )
         require(
             self.augment.repeats == 1 or self.sampling == "shuffled",

@@ -14,6 +14,7 @@ from collections.abc import Generator
 from dataclasses import replace
 from pathlib import Path
 
+from fathom.data.load import Dataset
 from fathom.errors import UserError
 from fathom.preprocess import Preprocess
 from fathom.runtime import configured
@@ -33,6 +34,7 @@ def train(
     save_seconds: float = 30.0,
     started: float | None = None,
     command: str | None = None,
+    dataset: Dataset | None = None,
 ) -> Generator[Report, None, None]:
     """Train as the recipe says and yield a report after every step and epoch.
 
@@ -42,6 +44,7 @@ def train(
         save_seconds: least time between two checkpoints.
         started: `time.monotonic()` at the start that minutes are counted from; now by default.
         command: what to record as the command that reproduces the run.
+        dataset: the data, where they are loaded already as the recipe says.
 
     Raises:
         UserError: the data or the recipe cannot be used, the disk is full, or the loss became NaN.
@@ -49,7 +52,7 @@ def train(
     started = time.monotonic() if started is None else started
     if out is not None:
         refuse_used(Path(out))
-    setup = Setup.of(recipe)
+    setup = Setup.of(recipe, dataset=dataset)
     folder = Path(out) if out else next_folder(f"{setup.dataset.name}-{recipe.model.name}")
     run = Run.create(folder, recipe, command)
     describe(run, setup)

@@ -51,17 +51,21 @@ class Setup:
     class_weights: Tensor | None
 
     @classmethod
-    def of(cls, recipe: Recipe, *, resumed: Preprocess | None = None) -> Setup:
+    def of(
+        cls, recipe: Recipe, *, resumed: Preprocess | None = None, dataset: Dataset | None = None
+    ) -> Setup:
         """Load the data and build the network. Raises UserError for what cannot be used.
 
-        A resumed run brings its preprocessing, and its checkpoint the weights.
+        A resumed run brings its preprocessing, and its checkpoint the weights. dataset is what the
+        recipe's data settings would load, where that has been done already.
         """
         runtime = choose_runtime(recipe.device, recipe.precision)
         settings, found = recipe.model, None
         if settings.weights is not None and resumed is None:
             found = find_weights(settings.weights, model_card(settings.name))
         view = resumed if found is None else found.preprocess
-        dataset = _load(recipe, view if settings.weights is not None else None)
+        if dataset is None:
+            dataset = _load(recipe, view if settings.weights is not None else None)
         batches = TrainingBatches(
             dataset,
             recipe.augment,
@@ -154,6 +158,14 @@ def _settle(recipe: Recipe, model: ImageClassifier) -> None:
             f"model.frozen_norms has no effect: {recipe.model.name} has no batch norm; set it to "
             "false",
         )
+    last = recipe.model.trained_stages
+    if last is not None:
+        require(
+            last < len(model.stages),
+            f"model.trained_stages is {last}, and {recipe.model.name} has {len(model.stages)} "
+            "stages; use fewer, or none to train them all",
+        )
+        model.train_last(last)
     require(
         recipe.recalibrate == 0 or bool(batch_norms(model)),
         f"recalibrate={recipe.recalibrate} has no effect: {recipe.model.name} has no batch norm "

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from fathom.models.base import ImageClassifier
 from fathom.runtime import Runtime
+from fathom.training.anchor import Anchor
 from fathom.training.averaging import Average, MovingAverage, ScheduleFreeAverage
 from fathom.training.checkpoint import Checkpoint
 from fathom.training.optim import build_optimizer
@@ -58,12 +59,13 @@ class Best:
 
 @dataclass
 class TrainState:
-    """Weights, average, optimizer, scaler, and where the run stands."""
+    """Weights, average, optimizer, scaler, anchor, and where the run stands."""
 
     model: ImageClassifier
     optimizer: torch.optim.Optimizer
     average: Average | None
     scaler: torch.amp.GradScaler
+    anchor: Anchor | None = None
     step: int = 0
     running: Running = field(default_factory=Running)
     best: Best = field(default_factory=Best)
@@ -71,11 +73,13 @@ class TrainState:
     @classmethod
     def fresh(cls, model: ImageClassifier, recipe: Recipe, runtime: Runtime) -> TrainState:
         """The state before the first step."""
+        anchor = Anchor(model, recipe.l2_sp) if recipe.l2_sp else None
         optimizer = build_optimizer(
             model,
             recipe.optimizer,
             layer_decay=recipe.layer_decay,
             decay_norms=recipe.decay_norms,
+            anchor=anchor,
         )
         average: Average | None = None
         if recipe.ema is not None:
@@ -89,6 +93,7 @@ class TrainState:
             scaler=torch.amp.GradScaler(
                 runtime.device.type, enabled=runtime.precision == "float16"
             ),
+            anchor=anchor,
         )
 
     @property
@@ -101,6 +106,8 @@ class TrainState:
         found = {f"model.{k}": v for k, v in self.model.state_dict().items()}
         if self.average is not None:
             found |= {f"average.{k}": v for k, v in self.average.model.state_dict().items()}
+        if self.anchor is not None:
+            found |= {f"anchor.{k}": v for k, v in self.anchor.start.items()}
         for index, entry in self.optimizer.state_dict()["state"].items():
             for key, value in entry.items():
                 if isinstance(value, Tensor):
@@ -125,6 +132,8 @@ class TrainState:
         if self.average is not None:
             self.average.model.load_state_dict(checkpoint.part("average"))
             self.average.updates = state["average_updates"]
+        if self.anchor is not None:
+            self.anchor.restore(checkpoint.part("anchor"))
         self._restore_optimizer(checkpoint.part("optimizer"))
         for group, numbers in zip(self.optimizer.param_groups, state["groups"], strict=True):
             group.update(numbers)

@@ -178,6 +178,8 @@ class Trainer:
                 nn.utils.clip_grad_norm_(model.parameters(), recipe.clip_norm)
             scaler.step(optimizer)
             scaler.update()
+            if state.anchor is not None:
+                state.anchor.pull(optimizer)
             if state.average is not None:
                 state.average.update(model)
             state.step += 1

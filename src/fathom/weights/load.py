@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+import torch
 from torch import Tensor
 
 from fathom.errors import UserError, unknown
@@ -21,7 +22,7 @@ _COUNTER = "num_batches_tracked"
 
 @dataclass(frozen=True)
 class Loaded:
-    """What `load_weights` did: whose names it met, and which tensors kept their fresh values."""
+    """What `load_weights` did: whose names it met, and which tensors start afresh, at zero."""
 
     layout: str
     replaced: tuple[str, ...]
@@ -32,7 +33,8 @@ def load_weights(model: ImageClassifier, source: str | Path | Mapping[str, Tenso
     """Put weights from a file or a state dict into a network.
 
     The names may be ours, torchvision's or timm's. Where the number of classes differs, the
-    classifier keeps its fresh weights, and the result says so. Auxiliary classifiers that the
+    classifier starts at zero (Kolesnikov et al. 2019, arXiv:1912.11370, Section 3.3), and the
+    result says so. Auxiliary classifiers that the
     network was built without are left out.
 
     Raises UserError for a file that cannot be read, and for any other tensor that is missing,
@@ -62,6 +64,8 @@ def load_weights(model: ImageClassifier, source: str | Path | Mapping[str, Tenso
             misshapen.append(f"{theirs} is {tuple(value.shape)}, not {expected}")
     extra = _beyond(model, table, layout, tensors)
     _refuse(where, model, layout, missing=missing, extra=extra, misshapen=misshapen)
+    for name, _ in replaced:
+        chosen[name] = torch.zeros_like(mine[name])
     model.load_state_dict(chosen)
     note = None
     if replaced:
