@@ -86,7 +86,7 @@ def test_what_has_no_effect_is_refused(frozen: Recipe) -> None:
     fresh = ModelSettings("resnet18", frozen.model.spec)
     with pytest.raises(UserError, match="l2_sp pulls weights back to pretrained ones"):
         replace(frozen, model=fresh, l2_sp=0.1)
-    with pytest.raises(UserError, match="use 0 .off. or more"):
+    with pytest.raises(UserError, match=r"use 0 .off. or more"):
         replace(frozen, l2_sp=-1.0)
     with pytest.raises(UserError, match="schedule_free_sgd averages"):
         replace(frozen, l2_sp=0.1, optimizer=ScheduleFreeSGD(), schedule=Constant(), ema=None)

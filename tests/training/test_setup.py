@@ -134,9 +134,9 @@ def test_stages_that_are_kept_draw_nothing_and_have_no_statistics_to_measure(
     settings = replace(frozen.model, trained_stages=stages)
     with pytest.raises(UserError, match=f"has {stages} stages"):
         Setup.of(replace(frozen, model=settings))
-    with pytest.raises(UserError, match="use 0 .the head alone. or more"):
+    with pytest.raises(UserError, match=r"use 0 .the head alone. or more"):
         replace(frozen.model, trained_stages=-1)
-    with pytest.raises(UserError, match="set model.weights"):
+    with pytest.raises(UserError, match=r"set model.weights"):
         ModelSettings("resnet18", trained_stages=1)
 
 

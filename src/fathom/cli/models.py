@@ -52,16 +52,12 @@ def models(
     """
     from fathom.cli.app import show_json
     from fathom.cli.zoo import show_card, show_models
-    from fathom.errors import unknown
     from fathom.models.choose import Choice, choose, frontier, parse_count, parse_seconds
-    from fathom.models.registry import VARIANTS, list_models, model_card
+    from fathom.models.registry import VARIANTS, model_card
 
     asked = {"params": max_params, "macs": max_macs}
     limits = {axis: parse_count(text, f"--max-{axis}") for axis, text in asked.items() if text}
-    chosen = [Choice(model_card(name), None) for name in list_models(pattern)]
-    if not chosen:
-        raise unknown("model", pattern, VARIANTS, "`fathom models` lists all.")
-    chosen = choose(chosen, limits)
+    chosen = choose([Choice(model_card(name), None) for name in _named(pattern)], limits)
     timed = max_latency is not None or "latency" in (sort, pareto)
     require(timed or device == "auto", "--device has no effect where no latency is asked for")
     if max_latency is not None:
@@ -77,6 +73,17 @@ def models(
         show_card(chosen[0].card)
     else:
         show_models(chosen, pareto=pareto)
+
+
+def _named(pattern: str) -> list[str]:
+    """The networks that the pattern names. Raises UserError where there is none."""
+    from fathom.errors import unknown
+    from fathom.models.registry import VARIANTS, list_models
+
+    found = list_models(pattern)
+    if not found:
+        raise unknown("model", pattern, VARIANTS, "`fathom models` lists all.")
+    return found
 
 
 def _rows(chosen: Sequence[Choice], pareto: Axis | None) -> list[dict[str, Any]]:

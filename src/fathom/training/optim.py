@@ -74,9 +74,9 @@ def parameter_groups(
     """Groups of trainable parameters that share weight_decay and lr_scale, a factor of the rate.
 
     Matrices and kernels are decayed; norms, biases and other vectors are not (He et al. 2018,
-    arXiv:1812.01187, Section 3.1), unless decay_norms says so; nor is what the anchor holds. lr_scale is layer_decay to the power
-    of `heights`. For Muon `hidden` says which groups it trains itself (`hidden_matrices`); AdamW
-    trains the others, at adamw_lr.
+    arXiv:1812.01187, Section 3.1), unless decay_norms says so; nor is what the anchor holds.
+    lr_scale is layer_decay to the power of `heights`. For Muon `hidden` says which groups it trains
+    itself (`hidden_matrices`); AdamW trains the others, at adamw_lr.
     """
     height = heights(model)
     hidden = hidden_matrices(model) if isinstance(settings, Muon) else set()

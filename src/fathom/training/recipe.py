@@ -226,7 +226,7 @@ class Recipe:
         )
         require(
             not (self.l2_sp and free),
-            f"l2_sp moves the weights that {self.optimizer.name} averages; choose another optimizer",
+            f"l2_sp moves weights that {self.optimizer.name} averages; choose another optimizer",
         )
         require(
             self.augment.repeats == 1 or self.sampling == "shuffled",
