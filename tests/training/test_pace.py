@@ -65,12 +65,25 @@ def test_by_minutes_the_run_ends_annealed_within_five_percent(
             pace.estimate_evaluation(0.3 * step_seconds / 128)
         if step % 50 == 0 and pace.may_evaluate():
             clock.now += evaluation
-            pace.evaluated(evaluation)
+            pace.evaluated(evaluation, images)
     clock.now += evaluation + min(1.0, 0.03 * 60 * minutes)
     budget = 60 * minutes
     if startup + evaluation + 2 * step_seconds + 1 < budget:
         assert pace.seconds() == pytest.approx(budget, rel=0.05)
         assert progress > 1 - 3 * step_seconds / (budget - startup - evaluation) - 0.02
+
+
+def test_looks_at_few_images_do_not_hide_what_judging_many_will_take(clock: Clock) -> None:
+    pace = Pace(total_steps=None, minutes=1, started=clock.now, images_judged=600, batch_size=8)
+    pace.evaluated(0.5, 20)
+    clock.now += 30
+    pace.stepped(0.1)
+    assert pace.may_evaluate(), "another look at the few takes half a second"
+    assert not pace.over(1)
+    clock.now += 13.4
+    assert not pace.over(2)
+    clock.now += 0.2
+    assert pace.over(3), "judging takes 15 s, finishing 1.5 s"
 
 
 def test_a_resumed_run_has_what_is_left(clock: Clock) -> None:

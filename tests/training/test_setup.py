@@ -11,6 +11,7 @@ from safetensors.torch import save_file
 
 import fathom
 from fathom.errors import UserError
+from fathom.report import write_report
 from fathom.training.checkpoint import load_checkpoint
 from fathom.training.choices import SGD, CrossEntropy
 from fathom.training.recalibrate import batch_norms
@@ -143,3 +144,22 @@ def test_stages_that_are_kept_draw_nothing_and_have_no_statistics_to_measure(
 def test_a_loaded_data_set_is_taken_as_it_is(frozen: Recipe) -> None:
     loaded = Setup.of(frozen).dataset
     assert Setup.of(frozen, dataset=loaded).dataset is loaded
+
+
+def test_weights_that_know_the_classes_stay_unless_training_brings_better_ones(
+    tmp_path: Path,
+) -> None:
+    """Ruined by an absurd learning rate, a run still ends with the weights it began with."""
+    good = replace(tiny(), epochs=3, steps=None)
+    first = list(fathom.train(good, out=tmp_path / "good"))[-1]
+    assert isinstance(first, Finished)
+    weights = str(next((tmp_path / "good" / "checkpoints").glob("last-*.safetensors")))
+    settings = ModelSettings("resnet18", good.model.spec, weights)
+    ruined = replace(good, model=settings, optimizer=SGD(lr=50.0), clip_norm=1.0, select="best")
+    last = list(fathom.train(ruined, out=tmp_path / "ruined"))[-1]
+    assert isinstance(last, Finished)
+    assert last.evaluation.top1 == first.evaluation.top1
+    assert last.weights_sha256 == first.weights_sha256
+    best = load_checkpoint(tmp_path / "ruined" / "checkpoints", "best").state["best"]
+    assert best["epoch"] == -1
+    write_report(tmp_path / "ruined")

@@ -33,6 +33,7 @@ class Pace:
         self._batch_size = batch_size
         self._step_seconds = 0.0
         self._looked = 0.0
+        self._look_seconds = 0.0
         self._evaluation_seconds = 0.0
 
     def seconds(self) -> float:
@@ -44,10 +45,11 @@ class Pace:
         weight = 0.1 if self._step_seconds else 1.0
         self._step_seconds += weight * (seconds - self._step_seconds)
 
-    def evaluated(self, seconds: float) -> None:
-        """Take note of how long an evaluation took."""
+    def evaluated(self, seconds: float, images: int) -> None:
+        """Take note of how long an evaluation of so many images took."""
         self._looked += seconds
-        self._evaluation_seconds = seconds
+        self._look_seconds = seconds
+        self.estimate_evaluation(seconds / images)
 
     @property
     def images_per_second(self) -> float:
@@ -59,7 +61,7 @@ class Pace:
         return self._budget is not None and step >= 3 and not self._evaluation_seconds
 
     def estimate_evaluation(self, seconds_per_image: float) -> None:
-        """Take note of what evaluation costs, before the first whole one has been timed."""
+        """Take note of what evaluation costs; at the end more images may be judged than before."""
         self._evaluation_seconds = seconds_per_image * self._images
 
     def _training_budget(self) -> float:
@@ -90,7 +92,7 @@ class Pace:
         """Whether an evaluation between epochs is affordable; always, in a run by epochs."""
         if self._total_steps is not None:
             return True
-        cost, now = self._evaluation_seconds, self.seconds()
+        cost, now = self._look_seconds or self._evaluation_seconds, self.seconds()
         soon_over = now + 3 * cost > self._training_budget()
         return not soon_over and self._looked + cost <= _EVALUATION_SHARE * (now + cost)
 

@@ -11,6 +11,7 @@
     evaluation.json   everything measured on the judging images
     examples/         the images of the most confused pairs
     report.html       all of it, to look at
+    transfer/         what was measured before, where `fathom transfer` made the run
 
 Free of PyTorch, so that reading a run is quick.
 """
@@ -29,6 +30,7 @@ from fathom.training.recipe import Recipe
 from fathom.training.settings import from_dict, to_dict
 
 FORMAT = 1
+TRANSFER = "transfer"
 
 
 def write_bytes(path: Path, data: bytes) -> None:
@@ -154,8 +156,9 @@ class Run:
 
 
 def refuse_used(folder: Path) -> None:
-    """Raise UserError when an output folder exists and holds anything."""
-    if folder.is_dir() and any(folder.iterdir()):
+    """Raise UserError when an output folder exists and holds anything but what a transfer measured
+    for the run."""
+    if folder.is_dir() and any(path.name != TRANSFER for path in folder.iterdir()):
         raise UserError(
             f"the output folder {folder} exists and is not empty; choose another with --out, or "
             f"go on with it by --resume {folder}"

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from fathom.data.batches import TrainingBatches
 from fathom.data.catalog import open_catalog
 from fathom.data.load import Dataset, load_dataset
-from fathom.data.split import split_catalog
+from fathom.data.split import SplitCatalog, split_catalog
 from fathom.errors import require
 from fathom.layers import freeze_norms
 from fathom.models.base import ImageClassifier
@@ -27,11 +27,15 @@ from fathom.weights.sources import Pretrained, find_weights
 
 @dataclass(frozen=True)
 class Weights:
-    """Where pretrained weights came from, whose names they bore, and what was assumed or left."""
+    """Where pretrained weights came from, whose names they bore, and what was assumed or left.
+
+    whole: the classifier was among them, so that the network names these classes before any step.
+    """
 
     name: str
     layout: str
     notes: tuple[str, ...]
+    whole: bool
 
 
 @dataclass(frozen=True)
@@ -65,7 +69,7 @@ class Setup:
             found = find_weights(settings.weights, model_card(settings.name))
         view = resumed if found is None else found.preprocess
         if dataset is None:
-            dataset = _load(recipe, view if settings.weights is not None else None)
+            dataset = load_data(recipe, view if settings.weights is not None else None)
         batches = TrainingBatches(
             dataset,
             recipe.augment,
@@ -87,11 +91,18 @@ class Setup:
         return cls(recipe, runtime, dataset, batches, model, weights, class_weights)
 
 
-def _load(recipe: Recipe, pretrained: Preprocess | None) -> Dataset:
-    catalog = open_catalog(recipe.data)
-    chosen = split_catalog(catalog, recipe.data, choosing=recipe.select == "best")
+def load_data(
+    recipe: Recipe, pretrained: Preprocess | None, *, chosen: SplitCatalog | None = None
+) -> Dataset:
+    """The data of a recipe, seen as pretrained weights saw theirs, if there are any.
+
+    chosen is the catalog with its splits, by default that of the recipe's data settings.
+    """
+    if chosen is None:
+        catalog = open_catalog(recipe.data)
+        chosen = split_catalog(catalog, recipe.data, choosing=recipe.select == "best")
     asked = recipe.data.channels
-    own = pretrained.channels if pretrained else catalog.summary().channels
+    own = pretrained.channels if pretrained else chosen.catalog.summary().channels
     require(
         pretrained is None or asked in ("auto", own),
         f"data.channels is {asked}, but the pretrained weights see {own}; set data.channels=auto",
@@ -127,7 +138,7 @@ def _build(
     if found is not None:
         loaded = load_weights(model, found.read())
         notes = tuple(note for note in (found.note, loaded.note) if note)
-        weights = Weights(found.name, loaded.layout, notes)
+        weights = Weights(found.name, loaded.layout, notes, whole=not loaded.replaced)
     _settle(recipe, model)
     return model, weights
 

@@ -42,7 +42,10 @@ class Running:
 
 @dataclass
 class Best:
-    """The best validation accuracy so far, its epoch, and epochs since without a better one."""
+    """The best validation accuracy so far, its epoch, and epochs since without a better one.
+
+    Epoch -1 stands for the weights that the run began with.
+    """
 
     top1: float = -1.0
     epoch: int = -1

@@ -58,6 +58,7 @@ class Trainer:
         self.run, self.recipe, self.dataset = run, setup.recipe, setup.dataset
         self.runtime, self.batches = setup.runtime, setup.batches
         self.weight_notes = () if setup.weights is None else setup.weights.notes
+        self.ready = setup.weights is not None and setup.weights.whole
         self.class_weights = setup.class_weights
         self.per_epoch = self.batches.order.steps_per_epoch
         self.state = TrainState.fresh(setup.model, self.recipe, self.runtime)
@@ -123,6 +124,7 @@ class Trainer:
         yield self._started(resumed)
         if self.checkpoint is None:
             self._save()
+            yield from self._judge_start()
             if self.recipe.minutes is None:
                 yield from self._advice()
         elif self.checkpoint.note:
@@ -142,6 +144,13 @@ class Trainer:
                     yield from self._advice()
         self._save()
         yield from self._finish()
+
+    def _judge_start(self) -> Iterator[Report]:
+        """Weights that know the classes already are the best until an epoch brings better ones."""
+        if self.ready and self.recipe.select == "best":
+            found = yield from self._look(self.watched)
+            self.state.best.take(found.top1, -1)
+            self._save("best")
 
     def _advice(self) -> Iterator[Warned]:
         """Say what does not suit a run of this many steps."""
@@ -284,7 +293,7 @@ class Trainer:
             split=split,
             class_names=self.dataset.class_names,
         )
-        self.pace.evaluated(time.monotonic() - before)
+        self.pace.evaluated(time.monotonic() - before, found.num_images)
         if broken:
             yield Warned(self.state.step, _left_out(f"the {split} images", broken))
         return found
