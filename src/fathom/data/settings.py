@@ -5,8 +5,9 @@ Free of PyTorch.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import ClassVar, Literal
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, ClassVar, Literal
 
 from fathom.errors import require
 
@@ -44,6 +45,15 @@ class DataSettings:
             self.workers == "auto" or self.workers >= 0,
             f"data.workers is {self.workers}; it must be 0 or more, or auto",
         )
+
+    def absolute(self) -> DataSettings:
+        """The same with whole paths, so that a run is resumed and evaluated from any folder."""
+        paths: dict[str, Any] = {}
+        for name in ("source", "train", "val", "test", "data_dir"):
+            text = getattr(self, name)
+            if text is not None and Path(text).expanduser().exists():
+                paths[name] = str(Path(text).expanduser().absolute())
+        return replace(self, **paths)
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,6 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields, replace
-from pathlib import Path
 from typing import Any
 
 from fathom.data.settings import DataSettings
@@ -107,7 +106,7 @@ def recipe(
     settings = DataSettings(source=data) if isinstance(data, str) else data
     for path in [p for p in changes if p.startswith("data.")]:
         settings = altered(settings, path[5:], changes.pop(path), prefix="data.")
-    settings = _absolute(checked(settings))
+    settings = checked(settings).absolute()
     names = [f.name for f in fields(Recipe)]
     for key in replacements:
         if key not in names:
@@ -150,13 +149,3 @@ def _pretrained(
     if asked is not None:
         replacements["model"] = replace(asked, weights=weights)
     return from_pretrained(base, weights, network or (asked.name if asked else None))
-
-
-def _absolute(settings: DataSettings) -> DataSettings:
-    """Paths made absolute, so that a run is resumed and evaluated from any folder."""
-    paths: dict[str, Any] = {}
-    for name in ("source", "train", "val", "test", "data_dir"):
-        text = getattr(settings, name)
-        if text is not None and Path(text).expanduser().exists():
-            paths[name] = str(Path(text).expanduser().absolute())
-    return replace(settings, **paths)

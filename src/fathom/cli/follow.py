@@ -1,0 +1,123 @@
+"""A stream of reports onto the terminal, and the end of a run, for `train` and `transfer`."""
+
+from __future__ import annotations
+
+import json
+import shlex
+import signal
+import sys
+from collections.abc import Callable, Generator, Iterator
+from contextlib import closing, contextmanager, suppress
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from fathom.errors import UserError
+
+if TYPE_CHECKING:
+    from fathom.training.reports import Finished, Report
+
+
+def command_line() -> str:
+    """The command as it was typed, to be recorded with a run."""
+    return shlex.join(["fathom", *sys.argv[1:]])
+
+
+def follow(stream: Generator[Report, None, None], *, quiet: bool, as_json: bool) -> int:
+    """Show the reports; on Ctrl-C leave after the step, which saves a checkpoint."""
+    from fathom.cli.progress import Progress
+    from fathom.training.reports import Finished, Started, StepReport
+
+    finished: Finished | None = None
+    run: Path | None = None
+    with (
+        _report_of_failure(lambda: run),
+        Progress(quiet=quiet, stderr=as_json) as view,
+        closing(stream) as reports,
+        _interrupts() as interrupted,
+    ):
+        for report in reports:
+            view.show(report)
+            if isinstance(report, Started):
+                run = report.run
+                interrupted.arm()
+            elif isinstance(report, Finished):
+                finished = report
+            elif isinstance(report, StepReport) and interrupted.asked:
+                break
+    if finished is None:
+        assert run is not None
+        print(
+            f"fathom: stopped and saved; go on with: fathom train --resume {run}", file=sys.stderr
+        )
+        return 130
+    _end(finished, quiet=quiet, as_json=as_json)
+    return 0
+
+
+@contextmanager
+def _report_of_failure(run: Callable[[], Path | None]) -> Iterator[None]:
+    """Write the report of a run that breaks off for a reason, as far as that can be done."""
+    try:
+        yield
+    except UserError:
+        folder = run()
+        if folder is not None:
+            from fathom.report import write_report
+
+            with suppress(OSError, UserError):
+                write_report(folder)
+        raise
+
+
+def _end(finished: Finished, *, quiet: bool, as_json: bool) -> None:
+    from fathom.report import write_report
+
+    report = write_report(finished.run)
+    found = finished.evaluation
+    if as_json:
+        result: dict[str, Any] = {
+            "run": str(finished.run),
+            "top1": found.top1,
+            "loss": found.loss,
+            "epochs": finished.epochs,
+            "seconds": finished.seconds,
+            "steps": finished.steps,
+            "split": found.split,
+            "num_images": found.num_images,
+            "ece": found.ece,
+            "weights": finished.weights,
+            "weights_sha256": finished.weights_sha256,
+            "report": str(report),
+        }
+        print(json.dumps(result, ensure_ascii=False))
+    elif not quiet:
+        print(f"report: {report}")
+
+
+class _Interrupt:
+    """Whether the user asked to stop; armed once there is something to save."""
+
+    def __init__(self) -> None:
+        self.asked = False
+
+    def arm(self) -> None:
+        """From now on the first Ctrl-C or SIGTERM asks, and a second one stops at once."""
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, self._ask)
+
+    def _ask(self, number: int, frame: object) -> None:
+        if self.asked:
+            raise KeyboardInterrupt
+        self.asked = True
+        print("\nfathom: stopping after this step; once more to stop at once", file=sys.stderr)
+
+
+@contextmanager
+def _interrupts() -> Iterator[_Interrupt]:
+    """Handlers for Ctrl-C and SIGTERM, put back afterwards."""
+    before = {n: signal.getsignal(n) for n in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield _Interrupt()
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
