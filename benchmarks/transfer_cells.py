@@ -57,7 +57,8 @@ def drawn(images: ImageList, per_class: int | None, seed: int) -> Iterator[tuple
 
 def write_images(target: Target, seed: int, folder: Path) -> None:
     """Folders train/CLASS and test/CLASS of PNG files, which keep every pixel."""
-    if (folder / "done").exists():
+    done = folder.parent / f"{folder.name}.done"
+    if done.exists():
         return
     catalog = open_catalog(target.data)
     test = "test" if "test" in catalog.splits else None
@@ -79,7 +80,7 @@ def write_images(target: Target, seed: int, folder: Path) -> None:
             place.mkdir(parents=True, exist_ok=True)
             pixels = lists[role].source.pixels(key, 3)
             Image.fromarray(pixels).save(place / f"{number:06d}.png")
-    (folder / "done").touch()
+    done.touch()
 
 
 def run_cell(data: Path, strategy: str, seed: int, minutes: float, out: Path) -> None:

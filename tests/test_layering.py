@@ -14,9 +14,9 @@ LAYERS = {
     **dict.fromkeys(("runtime", "preprocess", "layers", "regularize"), 0),
     **dict.fromkeys(("models", "data"), 1),
     **dict.fromkeys(("costs", "evaluate", "weights"), 2),
-    **dict.fromkeys(("training", "tta"), 3),
+    **dict.fromkeys(("features", "training", "tta"), 3),
     **dict.fromkeys(("classifier", "keeps", "ledger", "recipes", "figures"), 4),
-    **dict.fromkeys(("ablation", "preview", "report"), 5),
+    **dict.fromkeys(("ablation", "preview", "report", "transfer"), 5),
     "cli": 6,
     **dict.fromkeys(("__main__", "__init__"), 7),
 }

@@ -17,6 +17,7 @@ from fathom.cli.evaluate import evaluate
 from fathom.cli.models import models
 from fathom.cli.recipes import app as recipes_app
 from fathom.cli.train import train
+from fathom.cli.transfer import transfer
 from fathom.version import __version__
 
 _HELP = """Train deep convolutional networks on your images and see why they train.
@@ -46,6 +47,7 @@ app = App(
     version_flags=["--version"],
 )
 app.command(train, sort_key=0)
+app.command(transfer, sort_key=1)
 app.command(ablate, sort_key=7)
 app.command(evaluate, sort_key=1)
 app.command(augment_app)

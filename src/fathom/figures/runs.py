@@ -1,17 +1,7 @@
-"""Plotly figures from plain values and the dataclasses of lower layers; the only place that draws.
-
-Every figure has a transparent ground and colours of middle lightness, at least 3 to 1 against white
-and against near-black, so that one figure serves a light and a dark page. Lines differ in dash and
-marker as well as in colour, so that they are told apart in grey. No figure has a fixed width; one
-without a height fills the box it stands in.
-
-Plotly reads a subset of HTML in labels: every name from the data goes through `_label`.
-"""
+"""Figures of a run, of a network and of an ablation."""
 
 from __future__ import annotations
 
-import html
-import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -19,76 +9,25 @@ import plotly.graph_objects as go
 
 from fathom.costs.effective import EffectiveField
 from fathom.evaluate import Bin, wilson
+from fathom.figures.paper import (
+    AXIS,
+    BLUE,
+    GREY,
+    LONGEST_LABEL,
+    finite,
+    label,
+    line,
+    new_figure,
+)
 from fathom.training.reports import EpochReport, StepReport
 
-BLUE, ORANGE, GREY = "#2f7fc1", "#d55e00", "#808790"
-_GRID = "rgba(128, 135, 144, 0.28)"
 # Steep at first, so that a single mistake shows; never opaque, so that text stays readable on it.
 _SHADE = [
     [place, f"rgba(47, 127, 193, {opacity})"]
     for place, opacity in ((0.0, 0.0), (0.001, 0.14), (0.1, 0.34), (1.0, 0.75))
 ]
 _SPLITS = {"train": "training", "val": "validation", "test": "test"}
-_MARKED = 40  # points up to which every one gets a marker
 _WRITTEN = 20  # classes up to which the confusion matrix shows its counts as text
-LONGEST_LABEL = 22  # characters of a class name that an axis has room for
-
-_AXIS = {
-    "automargin": True,
-    "gridcolor": _GRID,
-    "linecolor": GREY,
-    "showline": True,
-    "ticks": "outside",
-    "ticklen": 4,
-    "tickcolor": GREY,
-    "title": {"standoff": 10, "font": {"size": 13}},
-    "zeroline": False,
-}
-_TEMPLATE = go.layout.Template(
-    layout={
-        "paper_bgcolor": "rgba(0,0,0,0)",
-        "plot_bgcolor": "rgba(0,0,0,0)",
-        "font": {"family": "system-ui, sans-serif", "size": 13, "color": GREY},
-        "margin": {"l": 8, "r": 24, "t": 36, "b": 48},
-        "hoverlabel": {"font": {"family": "system-ui, sans-serif", "size": 13}},
-        "legend": {"orientation": "h", "x": 0, "y": 1.02, "yanchor": "bottom"},
-        "xaxis": _AXIS,
-        "yaxis": _AXIS,
-    }
-)
-
-
-def _figure(traces: Sequence[Any], **layout: Any) -> go.Figure:
-    return go.Figure(list(traces), {"template": _TEMPLATE, **layout})
-
-
-def _label(name: str, longest: int | None = None) -> str:
-    """A name as text that Plotly shows as it is, shortened in the middle where it is long."""
-    if longest is not None and len(name) > longest:
-        name = f"{name[: longest - 7]}…{name[-6:]}"
-    return html.escape(name, quote=False).replace("$", "&#36;")  # two $ would ask for MathJax
-
-
-def _line(
-    xs: Sequence[float], ys: Sequence[float], name: str, *, hover: str, second: bool = False
-) -> go.Scatter:
-    """A solid blue line, or a dotted orange one for the second; points are marked while few."""
-    colour = ORANGE if second else BLUE
-    return go.Scatter(
-        x=list(xs),
-        y=list(ys),
-        name=name,
-        mode="lines+markers" if len(xs) <= _MARKED else "lines",
-        line={"color": colour, "width": 2, "dash": "3px,3px" if second else "solid"},
-        marker={"color": colour, "size": 7, "symbol": "diamond-open" if second else "circle"},
-        hovertemplate=f"{hover}<extra>{name}</extra>",
-    )
-
-
-def _finite(xs: Sequence[float], ys: Sequence[float | None]) -> tuple[list[float], list[float]]:
-    """The points that have a finite y."""
-    kept = [(x, y) for x, y in zip(xs, ys, strict=True) if y is not None and math.isfinite(y)]
-    return [x for x, _ in kept], [y for _, y in kept]
 
 
 def loss_curves(epochs: Sequence[EpochReport], kept_epoch: int | None = None) -> go.Figure:
@@ -120,8 +59,8 @@ def _by_split(
     """One line of the training figures, and one of each split that was measured."""
     numbers = [e.epoch + 1 for e in epochs]
     traces = [
-        _line(
-            *_finite(numbers, [getattr(e, training) for e in epochs]),
+        line(
+            *finite(numbers, [getattr(e, training) for e in epochs]),
             "training",
             hover=hover,
             second=True,
@@ -129,13 +68,13 @@ def _by_split(
     ]
     for split in dict.fromkeys(e.split for e in epochs if e.split is not None):
         values = [getattr(e, measured) if e.split == split else None for e in epochs]
-        name = _SPLITS.get(split, _label(split))
-        traces.append(_line(*_finite(numbers, values), name, hover=hover))
+        name = _SPLITS.get(split, label(split))
+        traces.append(line(*finite(numbers, values), name, hover=hover))
     return traces
 
 
 def _epochs_figure(traces: Sequence[Any], title: str, count: int) -> go.Figure:
-    figure = _figure(traces, height=340, hovermode="x unified")
+    figure = new_figure(traces, height=340, hovermode="x unified")
     figure.update_xaxes(title_text="Epoch", tickformat="d", dtick=1 if count <= 12 else None)
     return figure.update_yaxes(title_text=title)
 
@@ -171,8 +110,8 @@ def throughput(steps: Sequence[StepReport]) -> go.Figure:
 def _steps_figure(
     steps: Sequence[StepReport], values: Sequence[float], title: str, hover: str
 ) -> go.Figure:
-    xs, ys = _finite([s.step for s in steps], values)
-    figure = _figure([_line(xs, ys, "step %{x}", hover=hover)], height=230)
+    xs, ys = finite([s.step for s in steps], values)
+    figure = new_figure([line(xs, ys, "step %{x}", hover=hover)], height=230)
     figure.update_layout(showlegend=False, margin_t=12)
     figure.update_xaxes(title_text="Step", nticks=6)
     return figure.update_yaxes(title_text=title, nticks=6, rangemode="tozero")
@@ -201,7 +140,7 @@ def confusion_matrix(
     totals = [sum(row) for row in matrix]
     shares = [[matrix[i][j] / totals[i] if totals[i] else 0.0 for j in places] for i in places]
     counts = [[matrix[i][j] or "" for j in places] for i in places]
-    names = [_label(class_names[i]) for i in places]
+    names = [label(class_names[i]) for i in places]
     hover = [
         [[matrix[i][j], totals[i], names[row], names[column]] for column, j in enumerate(places)]
         for row, i in enumerate(places)
@@ -220,7 +159,7 @@ def confusion_matrix(
         hovertemplate="%{customdata[0]:,} of %{customdata[1]:,} images of %{customdata[2]}<br>"
         "predicted as %{customdata[3]} (%{z:.1%})<extra></extra>",
     )
-    return _class_axes(_figure([heat], margin_t=40), [class_names[i] for i in places])
+    return _class_axes(new_figure([heat], margin_t=40), [class_names[i] for i in places])
 
 
 def _colorbar() -> dict[str, Any]:
@@ -245,7 +184,7 @@ def _colorbar() -> dict[str, Any]:
 def _class_axes(figure: go.Figure, class_names: Sequence[str]) -> go.Figure:
     axis = {
         "tickvals": list(range(len(class_names))),
-        "ticktext": [_label(name, LONGEST_LABEL) for name in class_names],
+        "ticktext": [label(name, LONGEST_LABEL) for name in class_names],
         "tickfont": {"size": 13 if len(class_names) <= _WRITTEN else 10},
         "showgrid": False,
         "mirror": True,
@@ -283,7 +222,7 @@ def reliability(bins: Sequence[Bin]) -> go.Figure:
         showlegend=False,
         hovertemplate="%{y:,} predictions<extra></extra>",
     )
-    figure = _figure([diagonal, _bin_points(full), counts], height=460)
+    figure = new_figure([diagonal, _bin_points(full), counts], height=460)
     figure.update_xaxes(
         title_text="Confidence (%)", range=[0, 1.001], tickformat=".0%", anchor="y2", dtick=0.2
     )
@@ -294,7 +233,7 @@ def reliability(bins: Sequence[Bin]) -> go.Figure:
             "range": [0, 1.02],
             "tickformat": ".0%",
         },
-        yaxis2={**_AXIS, "title": {"text": "Images"}, "domain": [0, 0.24], "nticks": 3},
+        yaxis2={**AXIS, "title": {"text": "Images"}, "domain": [0, 0.24], "nticks": 3},
     )
     return figure
 
@@ -336,7 +275,7 @@ def effective_receptive_field(found: EffectiveField) -> go.Figure:
         colorbar={"title": {"text": "of the largest"}, "tickformat": ".0%"},
         hovertemplate="row %{y}, column %{x}: %{z:.1%}<extra></extra>",
     )
-    figure = _figure([heat], height=560)
+    figure = new_figure([heat], height=560)
     figure.update_xaxes(
         title_text="column (pixels)",
         range=[-0.5, width - 0.5],
@@ -375,7 +314,7 @@ def gains(
     ends = [pair or (gain, gain) for pair, gain in zip(intervals, gains, strict=True)]
     points = go.Scatter(
         x=[100 * gain for gain in gains],
-        y=[_label(name, LONGEST_LABEL) for name in names],
+        y=[label(name, LONGEST_LABEL) for name in names],
         mode="markers",
         marker={"color": BLUE, "size": 9},
         error_x={
@@ -390,7 +329,7 @@ def gains(
         hovertemplate="%{y}: %{x:+.2f} points (%{customdata[0]:+.2f} to %{customdata[1]:+.2f})"
         "<extra></extra>",
     )
-    figure = _figure([points], height=120 + 34 * len(names), margin_t=12)
+    figure = new_figure([points], height=120 + 34 * len(names), margin_t=12)
     figure.add_vline(x=0, line={"color": GREY, "width": 1.5, "dash": "dash"})
     figure.update_xaxes(title_text="Top-1 against the base (points)", tickformat="+.4~g")
     return figure.update_yaxes(autorange="reversed", showgrid=False)

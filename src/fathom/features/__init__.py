@@ -1,0 +1,1 @@
+"""Pretrained networks as feature extractors: fold, extract once, keep on disk, compare."""

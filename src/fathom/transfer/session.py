@@ -1,0 +1,342 @@
+"""From data and pretrained weights to the best run that the time allows: `transfer`.
+
+One stream of records, as in training: what was measured, how the race went, what was chosen and
+why, then the reports of the run itself. The run lies in the folder that was asked for, ready for
+everything that takes a run; what was measured for it lies below, in `transfer/`.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Generator, Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Literal
+
+from fathom.data.catalog import open_catalog
+from fathom.data.load import Dataset, Split
+from fathom.data.settings import DataSettings
+from fathom.data.split import SplitCatalog, split_catalog, stratified
+from fathom.data.summary import Summary
+from fathom.errors import require
+from fathom.features.backbone import Backbone
+from fathom.recipes.fitting import mirrored
+from fathom.runtime import choose_runtime
+from fathom.training.recipe import Recipe
+from fathom.training.reports import Finished, Report
+from fathom.training.run import TRANSFER, next_folder, refuse_used, write_json
+from fathom.training.session import train
+from fathom.training.setup import load_data
+from fathom.transfer.decision import Candidate, Decision, choose, expected_top1
+from fathom.transfer.probe_run import checkpoint_of, write_probe
+from fathom.transfer.strategies import (
+    TRAINING_PER_LOOK,
+    Strategy,
+    fitting_size,
+    from_scratch,
+    probing,
+    tuning,
+)
+from fathom.transfer.survey import Survey, look_seconds, survey_of
+
+_RACE = 0.06  # of all time, for each strategy that is trained in the race
+_RACED = 500  # validation images that judge the race
+TRAINED: tuple[Strategy, ...] = ("partial", "finetune", "scratch")
+_SURVEY = 0.3  # of all time, at most, for features and the probe
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What is to be transferred, in how much time.
+
+    stages: how many of the last ones `partial` trains, None for two (one of two stages).
+    image_size is that of the network's input, in pixels; None leaves it to the time.
+    """
+
+    data: DataSettings
+    backbones: tuple[Backbone, ...]
+    minutes: float
+    strategy: Strategy | Literal["auto"] = "auto"
+    stages: int | None = None
+    image_size: int | None = None
+    seed: int = 0
+    device: str = "auto"
+    trust_images: bool = False
+
+    def __post_init__(self) -> None:
+        require(self.minutes > 0, f"minutes is {self.minutes:g}; it must be above 0")
+        require(
+            self.stages is None or self.stages >= 1,
+            f"stages is {self.stages}; train the last stage at least",
+        )
+        require(bool(self.backbones), "no pretrained weights; name some with --weights")
+
+
+@dataclass(frozen=True)
+class Surveyed:
+    """Features have been computed and the probe fitted for one pretrained network."""
+
+    survey: Survey
+    seconds: float
+
+
+@dataclass(frozen=True)
+class Raced:
+    """A strategy has had its share of the race."""
+
+    candidate: Candidate
+
+
+@dataclass(frozen=True)
+class Decided:
+    """The choice, and all that led to it, which is stored in the folder; the run comes next."""
+
+    decision: Decision
+    folder: Path
+
+
+Record = Surveyed | Raced | Decided | Report
+
+
+def transfer(
+    plan: Plan,
+    *,
+    out: str | Path | None = None,
+    started: float | None = None,
+    command: str | None = None,
+) -> Generator[Record, None, None]:
+    """Measure, choose, and train; the last record is the `Finished` of the run.
+
+    Raises UserError for data, weights or settings that cannot be used, and for images that do not
+    fit the weights.
+    """
+    started = time.monotonic() if started is None else started
+    if out is not None:
+        refuse_used(Path(out))
+    plan = replace(plan, data=plan.data.absolute())
+    catalog = open_catalog(plan.data)
+    chosen = split_catalog(catalog, plan.data, choosing=True)
+    folder = Path(out) if out else next_folder(f"{catalog.name}-transfer")
+    yield from Transfer(plan, chosen, folder, started, command).records()
+
+
+@dataclass(frozen=True)
+class Ground:
+    """A pretrained network that has been surveyed: the probe's recipe, the data at its size, and
+    how many of its stages `partial` trains."""
+
+    recipe: Recipe
+    dataset: Dataset
+    survey: Survey
+    stages: int
+
+
+class Transfer:
+    """One transfer on its way."""
+
+    def __init__(
+        self,
+        plan: Plan,
+        chosen: SplitCatalog,
+        folder: Path,
+        started: float,
+        command: str | None,
+    ) -> None:
+        self.plan, self.chosen, self.folder = plan, chosen, folder
+        self.started, self.command = started, command
+        self.summary: Summary = chosen.catalog.summary()
+        self.runtime = choose_runtime(plan.device)
+        self.spent: dict[str, float] = {}
+
+    @property
+    def work(self) -> Path:
+        """Where the measurements lie."""
+        return self.folder / TRANSFER
+
+    def left(self) -> float:
+        """Seconds that are left."""
+        return self.plan.minutes * 60 - (time.monotonic() - self.started)
+
+    def records(self) -> Iterator[Record]:
+        """The whole of it."""
+        if self.plan.strategy == "scratch":
+            base = self._probing(self.plan.backbones[0])
+            recipe = from_scratch(base, self.summary, minutes=self.plan.minutes)
+            yield from train(recipe, out=self.folder, started=self.started, command=self.command)
+            return
+        best = yield from self.surveys()
+        if self.plan.strategy == "auto":
+            yield from self._race(best)
+        elif self.plan.strategy == "probe":
+            yield self._keep_probe(best)
+        else:
+            start = self.write_start(best)
+            yield from self._tune(best, self.plan.strategy, start)
+
+    def _probing(self, backbone: Backbone) -> Recipe:
+        return probing(
+            self.plan.data,
+            backbone,
+            image_size=self.plan.image_size or backbone.found().preprocess.image_size,
+            seed=self.plan.seed,
+            device=self.plan.device,
+        )
+
+    def surveys(self) -> Generator[Record, None, Ground]:
+        """Probe every pretrained network; the best of them goes on."""
+        found: list[Ground] = []
+        share = _SURVEY * self.plan.minutes * 60 / len(self.plan.backbones)
+        if self.plan.strategy == "probe":
+            share *= 0.75 / _SURVEY
+        for backbone in self.plan.backbones:
+            before = time.monotonic()
+            found.append(self.survey(backbone, share))
+            seconds = time.monotonic() - before
+            self.spent[f"features of {backbone.label}"] = seconds
+            yield Surveyed(found[-1].survey, seconds)
+        return max(found, key=lambda one: one.survey.top1)
+
+    def survey(self, backbone: Backbone, seconds: float) -> Ground:
+        recipe, own = self._probing(backbone), backbone.found().preprocess
+        model = backbone.build()
+        most = len(model.stages) - 1
+        stages = self.plan.stages or max(1, min(2, most))
+        require(
+            stages <= most or self.plan.strategy not in ("partial", "auto"),
+            f"stages is {stages}, and {backbone.name} has {most + 1} stages; train fewer of them, "
+            "or all with --strategy finetune",
+        )
+        if self.plan.image_size is None:
+            size = fitting_size(
+                own,
+                num_train=len(self.chosen.catalog.splits["train"]),
+                seconds=0.6 * self.left(),
+                image_seconds=TRAINING_PER_LOOK * look_seconds(model, own, self.runtime),
+            )
+            recipe = replace(recipe, image_size=size)
+        dataset = load_data(recipe, own, chosen=self.chosen)
+        result = survey_of(
+            backbone,
+            model,
+            dataset,
+            runtime=self.runtime,
+            seed=self.plan.seed,
+            flip=mirrored(self.summary),
+            deadline=time.monotonic() + seconds,
+            trust_images=self.plan.trust_images,
+            domain=self.plan.strategy == "auto",
+        )
+        return Ground(recipe, dataset, result, stages)
+
+    def write_start(self, best: Ground) -> Path:
+        """The probe as a run, from whose weights others start."""
+        folder = self.work / "probe"
+        write_probe(
+            folder, best.recipe, unjudged(best.dataset), best.survey.probe, started=self.started
+        )
+        return checkpoint_of(folder)
+
+    def _keep_probe(self, best: Ground) -> Finished:
+        return write_probe(
+            self.folder,
+            best.recipe,
+            best.dataset,
+            best.survey.final_probe(with_val=best.dataset.judge != "val", seed=self.plan.seed),
+            started=self.started,
+            command=self.command,
+        )
+
+    def tuning(self, best: Ground, strategy: Strategy, start: Path, seconds: float) -> Recipe:
+        step = TRAINING_PER_LOOK * best.survey.image_seconds
+        return tuning(
+            best.recipe,
+            self.summary,
+            start=start,
+            minutes=seconds / 60,
+            passes=self.left() / (step * len(best.dataset.splits["train"].images)),
+            stages=best.stages if strategy == "partial" else None,
+        )
+
+    def _tune(self, best: Ground, strategy: Strategy, start: Path) -> Iterator[Record]:
+        recipe = self.tuning(best, strategy, start, max(self.left(), 1.0))
+        yield from train(recipe, out=self.folder, command=self.command, dataset=best.dataset)
+
+    def _race(self, best: Ground) -> Iterator[Record]:
+        """Give every strategy the same short time, choose, and go on where the best one stands."""
+        share = _RACE * self.plan.minutes * 60
+        own = for_race(best.dataset, self.plan.seed)
+        starts: dict[Strategy, Path] = {"probe": self.write_start(best)}
+        right, count = best.survey.right_of(
+            own.splits["val"].images, best.dataset.splits["val"].images
+        )
+        raced: list[tuple[Strategy, int, int, float]] = [
+            ("probe", right, count, best.survey.seconds)
+        ]
+        for strategy in TRAINED:
+            before = time.monotonic()
+            if strategy == "scratch":
+                recipe = from_scratch(best.recipe, self.summary, minutes=share / 60)
+                data = for_race(load_data(recipe, None, chosen=self.chosen), self.plan.seed)
+            else:
+                recipe = self.tuning(best, strategy, starts["probe"], share)
+                data = own
+            done = list(train(recipe, out=self.work / strategy, dataset=data))[-1]
+            assert isinstance(done, Finished)
+            starts[strategy] = checkpoint_of(self.work / strategy)
+            found = done.evaluation
+            raced.append((strategy, round(found.top1 * found.num_images), found.num_images, share))
+            self.spent[f"race: {strategy}"] = time.monotonic() - before
+        left = max(self.left(), 1.0)
+        candidates = []
+        for strategy, right, count, seconds in raced:
+            top1 = expected_top1(
+                strategy, right=right, num_images=count, seconds=seconds, left=left
+            )
+            label = None if strategy == "scratch" else best.survey.backbone.label
+            candidates.append(Candidate(strategy, label, right, count, seconds, top1))
+            yield Raced(candidates[-1])
+        decision = self._decided(best, candidates)
+        yield Decided(decision, self.work)
+        winner = decision.chosen.strategy
+        if winner == "probe":
+            yield self._keep_probe(best)
+        elif winner == "scratch":
+            recipe = from_scratch(
+                best.recipe, self.summary, minutes=left / 60, start=starts["scratch"]
+            )
+            yield from train(recipe, out=self.folder, command=self.command)
+        else:
+            yield from self._tune(best, winner, starts[winner])
+
+    def _decided(self, best: Ground, candidates: Sequence[Candidate]) -> Decision:
+        decision = Decision(
+            chosen=choose(candidates),
+            candidates=tuple(candidates),
+            num_train=len(best.dataset.splits["train"].images),
+            num_classes=len(best.dataset.class_names),
+            image_size=best.recipe.image_size,
+            domain=best.survey.domain,
+            learning=best.survey.learning,
+            seconds=dict(self.spent),
+            minutes=self.plan.minutes,
+        )
+        write_json(self.work / "decision.json", decision.to_dict())
+        return decision
+
+
+def unjudged(dataset: Dataset) -> Dataset:
+    """The data without their test images: validation judges."""
+    splits = {role: split for role, split in dataset.splits.items() if role != "test"}
+    return replace(dataset, splits=splits, judge="val")
+
+
+def for_race(dataset: Dataset, seed: int) -> Dataset:
+    """The data, judged by a few validation images of every class."""
+    split = dataset.splits["val"]
+    images = split.images
+    if len(images) > _RACED:
+        _, chosen = stratified(images.targets, _RACED / len(images), seed)
+        views = None if split.views is None else split.views[chosen]
+        split = Split(images.take(chosen), views)
+    whole = unjudged(dataset)
+    return replace(whole, splits={**whole.splits, "val": split})

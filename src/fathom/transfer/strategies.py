@@ -1,0 +1,113 @@
+"""The four ways to use, or not to use, pretrained weights, each as an ordinary recipe."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Literal
+
+from fathom.data.settings import AugmentSettings, DataSettings, NoCrop, ResizedCrop
+from fathom.data.summary import Summary
+from fathom.features.backbone import Backbone
+from fathom.preprocess import Preprocess
+from fathom.recipes.fitting import batch_of, mirrored
+from fathom.recipes.registry import recipe as known
+from fathom.training.choices import AdamW, CrossEntropy, OneCycle
+from fathom.training.recipe import ModelSettings, Recipe
+
+Strategy = Literal["probe", "partial", "finetune", "scratch"]
+
+TRAINING_PER_LOOK = 4.5  # of a step for one image; EfficientNet-Lite0 takes 39 ms and 8.6 ms
+FEW_IMAGES = 5000  # below, batch norms keep the statistics of the pretraining
+_MANY_PASSES = 20  # from here on crops may be harder: the network sees each image often enough
+_SIZES = (1.0, 6 / 7, 5 / 7, 4 / 7)  # of the weights' own image size; 4/7 of 224 are 128
+_PASSES = 4.0  # over the training images that a size should leave time for
+
+
+def probing(
+    data: DataSettings, backbone: Backbone, *, image_size: int, seed: int, device: str
+) -> Recipe:
+    """What is written down of a probe: the network as it came, images as they are evaluated.
+
+    The head is fitted in one go (`fathom.transfer.probe`); optimizer, schedule and length say only
+    how it would be trained further.
+    """
+    return Recipe(
+        name="probe",
+        model=ModelSettings(backbone.name, backbone.spec, backbone.weights, trained_stages=0),
+        data=data,
+        image_size=image_size,
+        augment=AugmentSettings(crop=NoCrop(), flip=False),
+        optimizer=AdamW(),
+        batch_size=32,
+        epochs=1,
+        select="best",
+        seed=seed,
+        device=device,
+    )
+
+
+def tuning(
+    probe: Recipe,
+    summary: Summary,
+    *,
+    start: Path,
+    minutes: float,
+    passes: float,
+    stages: int | None = None,
+) -> Recipe:
+    """Fine-tune from a probe's weights: all of the network, or the last stages and the head.
+
+    The head was fitted on frozen features first, so that its random start does not disturb them
+    (Kumar et al. 2022, arXiv:2202.10054, Section 4). start is the probe's checkpoint; passes, those
+    over the training images that the time allows, decide how hard the crops are.
+    """
+    few = summary.num_train < FEW_IMAGES
+    batch_size = batch_of(summary.num_train, 32)
+    return replace(
+        probe,
+        name="finetune" if stages is None else "partial",
+        model=replace(probe.model, weights=str(start), trained_stages=stages, frozen_norms=few),
+        augment=AugmentSettings(
+            crop=ResizedCrop(min_area=0.35 if passes >= _MANY_PASSES else 0.65),
+            flip=mirrored(summary),
+        ),
+        optimizer=AdamW(lr=1e-3 * (batch_size / 32) ** 0.5),
+        schedule=OneCycle(peak=0.2),
+        loss=CrossEntropy(label_smoothing=0.05),
+        layer_decay=0.9 if stages is None else 1.0,
+        clip_norm=1.0,
+        batch_size=batch_size,
+        epochs=None,
+        minutes=minutes,
+    )
+
+
+def from_scratch(
+    probe: Recipe, summary: Summary, *, minutes: float, start: Path | None = None
+) -> Recipe:
+    """The default recipe with fresh weights, or with those of a race of it that went before."""
+    fresh = known("default", probe.data, summary=summary)
+    model = fresh.model if start is None else replace(fresh.model, weights=str(start))
+    return replace(
+        fresh,
+        name="scratch",
+        model=model,
+        epochs=None,
+        minutes=minutes,
+        select="best",
+        seed=probe.seed,
+        device=probe.device,
+    )
+
+
+def fitting_size(own: Preprocess, *, num_train: int, seconds: float, image_seconds: float) -> int:
+    """The image size to fine-tune at, in pixels: the largest that leaves time for some passes.
+
+    image_seconds is the time of a training step for one image at the weights' own size; it goes
+    with the area. Convolutional networks take other sizes than they were trained with, and adapt.
+    """
+    for share in _SIZES:
+        if seconds >= _PASSES * num_train * image_seconds * share**2:
+            break
+    return round(own.image_size * share / 32) * 32

@@ -1,0 +1,258 @@
+"""What one pretrained network makes of the user's images, before anything of it is trained."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from fathom.data.catalog import ImageList
+from fathom.data.decode import BadImageError
+from fathom.data.load import BadImage, Dataset
+from fathom.data.views import centre_view
+from fathom.errors import UserError, require
+from fathom.evaluate import wilson
+from fathom.features.backbone import Backbone
+from fathom.features.extract import Features, Looks, balanced_order, extract, gather
+from fathom.features.fold import folded
+from fathom.models.base import ImageClassifier
+from fathom.preprocess import Preprocess
+from fathom.runtime import Runtime, configured
+from fathom.transfer.curves import LearningCurve, fit_curve, probe_curve
+from fathom.transfer.fits import check_fit
+from fathom.transfer.nearest import fit_means, fit_neighbours
+from fathom.transfer.probe import Probe, fit_probe
+from fathom.transfer.similarity import Domain, measure_domain, norm_statistics
+
+_CHECKED = 128  # images of which it is asked whether they fit the weights
+_TIMED = 16  # images of a look that is timed
+_MIRRORED_BELOW = 0.4  # of the time for features: mirror images come in where they take no more
+
+
+@dataclass(frozen=True)
+class Survey:
+    """Features of training and validation images, the probe, and what else they tell.
+
+    image_seconds: a look at one image, seconds of them all. neighbours, means: accuracy by leaving
+    one out, None where no class has two images. unseen: training images that the time did not
+    allow to look at.
+    """
+
+    backbone: Backbone
+    train: Features
+    val: Features
+    num_classes: int
+    probe: Probe
+    neighbours: float | None
+    means: float | None
+    learning: LearningCurve
+    domain: Domain | None
+    image_size: int
+    image_seconds: float
+    seconds: float
+    unseen: int
+    bad: tuple[BadImage, ...]
+
+    @property
+    def top1(self) -> float:
+        """The accuracy of probes on images that they had not seen."""
+        right, count = self._judged()
+        return right / count
+
+    def _judged(self) -> tuple[int, int]:
+        """Images named right by probes that had not seen them, and how many there were."""
+        scored = self.probe.held_out.argmax(1) == self.train.targets[self.probe.scored]
+        val = self._val_right()
+        return int(scored.sum() + val.sum()), len(scored) + len(val)
+
+    def _val_right(self) -> Tensor:
+        return self.probe.logits(self.val.values).argmax(1) == self.val.targets
+
+    def right_of(self, images: ImageList, names: ImageList) -> tuple[int, int]:
+        """How many of some validation images the probe names right, and how many it has seen.
+
+        names are all validation images, among which the features' positions count.
+        """
+        asked = set(images.keys)
+        rows = [i for i, p in enumerate(self.val.positions.tolist()) if names.keys[p] in asked]
+        return int(self._val_right()[rows].sum()), len(rows)
+
+    def final_probe(self, *, with_val: bool, seed: int) -> Probe:
+        """The probe to keep, of the same strength; validation images join in where another split
+        judges."""
+        if not with_val:
+            return self.probe
+        return fit_probe(
+            torch.cat((self.train.values, self.val.values)),
+            torch.cat((self.train.targets, self.val.targets)),
+            num_classes=self.num_classes,
+            seed=seed,
+            groups=torch.cat((self.train.positions, -1 - self.val.positions)),
+            strengths=(self.probe.strength,),
+        )
+
+    def sentences(self) -> Iterator[str]:
+        """What was found, for people."""
+        right, count = self._judged()
+        low, high = wilson(right, count)
+        yield (
+            f"{self.backbone.label} at {self.image_size} pixels: features of "
+            f"{self.train.num_images + self.val.num_images:,} images in {self.seconds:.0f} s"
+        )
+        for one in self.bad[:20]:
+            yield f"left out: {one.name}: {one.reason}"
+        if self.unseen:
+            yield f"note: the time did not allow to look at {self.unseen:,} training images"
+        others = [
+            f"{name} {value:.1%}"
+            for name, value in (
+                ("nearest neighbours", self.neighbours),
+                ("class means", self.means),
+            )
+            if value is not None
+        ]
+        beside = f"; {', '.join(others)}" if others else ""
+        yield (
+            f"probe: {right / count:.1%} of {count:,} images it had not seen ({low:.1%} to "
+            f"{high:.1%}){beside}"
+        )
+
+
+def survey_of(
+    backbone: Backbone,
+    model: ImageClassifier,
+    dataset: Dataset,
+    *,
+    runtime: Runtime,
+    seed: int,
+    flip: bool,
+    deadline: float,
+    trust_images: bool = False,
+    domain: bool = False,
+) -> Survey:
+    """Look at the validation images and at as many training images as there is time for.
+
+    deadline is of `time.monotonic()`; the first images of every class are looked at in any case.
+    Mirror images are looked at, too, where flip allows it and the time does. domain asks how near
+    the images are to those of the pretraining.
+
+    Raises UserError for images that do not fit the weights, unless trust_images says to go on, and
+    where the time is too short to see every class.
+    """
+    began = time.monotonic()
+    classes = len(dataset.class_names)
+    with configured(runtime):
+        sample = _sample(dataset, seed).to(runtime.device)
+        own = model.to(runtime.device)
+        if not trust_images:
+            check_fit(own, sample, preprocess=dataset.preprocess).refuse()
+        image_seconds = look_seconds(model, dataset.preprocess, runtime)
+        splits = dataset.splits
+        wanted = len(splits["train"].images) * image_seconds
+        twice = flip and wanted < _MIRRORED_BELOW * (deadline - began)
+        found = {}
+        for role in ("val", "train"):
+            views = 1 + (twice and role == "train")
+            looks = Looks(views=views, flip=flip, stages=domain, logits=domain, seed=seed)
+            parts = extract(
+                model, splits[role], dataset.preprocess, looks, runtime=runtime, role=role
+            )
+            share = (deadline - began) / 3 if role == "val" else deadline - began
+            found[role] = gather(list(_until(parts, began + share, classes)))
+        train, val = found["train"], found["val"]
+        missing = classes - len(set(train.targets.tolist()))
+        if missing:
+            raise UserError(
+                f"the time allowed to look at {train.num_images} training images, and {missing} "
+                f"of {classes} classes are not among them; give more --minutes"
+            )
+        probe = fit_probe(
+            train.values, train.targets, num_classes=classes, seed=seed, groups=train.positions
+        )
+        points = probe_curve(
+            train.values,
+            train.targets,
+            num_classes=classes,
+            seed=seed,
+            probe=probe,
+            groups=train.positions,
+        )
+        near = fit_neighbours(
+            train.values, train.targets, num_classes=classes, seed=seed, groups=train.positions
+        )
+        means = fit_means(train.values, train.targets, num_classes=classes, groups=train.positions)
+        near_what = _domain(own, sample, train, dataset.preprocess, seed) if domain else None
+    unseen = len(splits["train"].images) - train.num_images - len(train.bad)
+    return Survey(
+        backbone,
+        train,
+        val,
+        classes,
+        probe,
+        near.top1.get(near.k),
+        means.top1,
+        fit_curve(points),
+        near_what,
+        dataset.preprocess.image_size,
+        image_seconds,
+        time.monotonic() - began,
+        unseen,
+        (*train.bad, *val.bad),
+    )
+
+
+def _domain(
+    model: ImageClassifier, sample: Tensor, train: Features, view: Preprocess, seed: int
+) -> Domain:
+    first = slice(train.num_images)  # one view of every image
+    return measure_domain(
+        train.values[first],
+        train.targets[first],
+        stages=tuple(stage[first] for stage in train.stages),
+        logits=None if train.logits is None else train.logits[first],
+        norms=norm_statistics(model, map(view.normalise, torch.split(sample, _TIMED))),
+        seed=seed,
+    )
+
+
+def _sample(dataset: Dataset, seed: int) -> Tensor:
+    """(N, C, S, S) uint8 evaluation views of some training images of every class."""
+    split, view = dataset.splits["train"], dataset.preprocess
+    positions = balanced_order(split.images.targets, seed)[:_CHECKED].tolist()
+    if split.views is not None:
+        return split.views[positions]
+    views = []
+    for position in positions:
+        with suppress(BadImageError):  # named when its features are wanted
+            pixels = split.images.source.pixels(split.images.keys[position], view.channels)
+            views.append(centre_view(pixels, view.image_size, view.resize, view.interpolation))
+    require(bool(views), f"none of {len(positions)} sampled training images is readable")
+    return torch.stack(views)
+
+
+def _until(parts: Iterator[Features], deadline: float, least: int) -> Iterator[Features]:
+    """The parts before the deadline, and in any case as many as hold so many images."""
+    images = 0
+    for part in parts:
+        yield part
+        images += part.num_images
+        if time.monotonic() > deadline and images >= least:
+            return
+
+
+def look_seconds(model: ImageClassifier, view: Preprocess, runtime: Runtime) -> float:
+    """Seconds that a folded network takes for one image of a small batch; the better of two."""
+    network = folded(model).to(runtime.device).to(memory_format=torch.channels_last)
+    shape = (_TIMED, view.channels, view.image_size, view.image_size)
+    images = view.normalise(torch.zeros(shape, dtype=torch.uint8, device=runtime.device))
+    taken = []
+    with torch.inference_mode():
+        for _ in range(3):
+            before = time.perf_counter()
+            float(network(images).sum())  # waits for the device
+            taken.append(time.perf_counter() - before)
+    return min(taken[1:]) / _TIMED

@@ -1,0 +1,105 @@
+"""From data and weights to a run, by every strategy, with a small network that knows digits."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+
+import fathom
+from fathom.data.settings import DataSettings
+from fathom.errors import UserError
+from fathom.features.backbone import find_backbones
+from fathom.report import write_report
+from fathom.training.checkpoint import load_checkpoint
+from fathom.training.reports import Finished
+from fathom.transfer.probe_run import checkpoint_of
+from fathom.transfer.session import Decided, Plan, Raced, Surveyed, transfer
+from tests.training.test_trainer import tiny
+
+
+@pytest.fixture(scope="module")
+def weights(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """The checkpoint of a run that has learnt digits a little."""
+    out = tmp_path_factory.mktemp("weights") / "run"
+    list(fathom.train(replace(tiny(), steps=30), out=out))
+    return str(checkpoint_of(out))
+
+
+def plan(weights: str, **settings: object) -> Plan:
+    given = {"minutes": 0.1, "image_size": 8, "trust_images": True, **settings}
+    return Plan(DataSettings(source="digits"), find_backbones(weights), **given)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("strategy", ["probe", "finetune", "partial", "scratch"])
+def test_every_strategy_ends_in_an_ordinary_run(
+    weights: str, tmp_path: Path, strategy: str
+) -> None:
+    out = tmp_path / "run"
+    records = list(transfer(plan(weights, strategy=strategy, stages=1), out=out))
+    done = records[-1]
+    assert isinstance(done, Finished)
+    assert (sum(isinstance(r, Surveyed) for r in records) == 1) == (strategy != "scratch")
+    again, bad = fathom.load(out).evaluate()
+    assert not bad
+    assert again.top1 == done.evaluation.top1
+    image = torch.zeros(1, 8, 8, dtype=torch.uint8)
+    assert len(fathom.load(out).predict([image])[0].top) == 5
+    write_report(out)
+    if strategy != "scratch":
+        assert done.evaluation.top1 > 0.5
+
+
+def test_the_kept_stages_are_those_of_the_weights(weights: str, tmp_path: Path) -> None:
+    done = list(transfer(plan(weights, strategy="partial", stages=1), out=tmp_path / "run"))[-1]
+    assert isinstance(done, Finished)
+    before = load_checkpoint(Path(weights).parent, "last").weights()
+    after = load_checkpoint(tmp_path / "run" / "checkpoints", "last").weights()
+    stages = len(fathom.load(tmp_path / "run").model.stages)
+    for name, value in after.items():
+        if name.startswith(("stem.", *(f"stages.{i}." for i in range(stages - 1)))):
+            assert torch.equal(value, before[name]), name
+
+
+def test_auto_races_all_four_tells_why_and_goes_on_with_one(weights: str, tmp_path: Path) -> None:
+    out = tmp_path / "run"
+    records = list(transfer(plan(weights, minutes=0.15), out=out))
+    raced = [r.candidate for r in records if isinstance(r, Raced)]
+    assert [c.strategy for c in raced] == ["probe", "partial", "finetune", "scratch"]
+    assert len({c.num_images for c in raced}) == 1, "all on the same images"
+    (decided,) = [r.decision for r in records if isinstance(r, Decided)]
+    assert decided.chosen.expected == max(c.expected for c in raced)
+    stored = json.loads((out / "transfer" / "decision.json").read_text())
+    assert stored["chosen"]["strategy"] == decided.chosen.strategy
+    assert isinstance(records[-1], Finished)
+    assert records[-1].evaluation.top1 >= decided.chosen.top1 - 0.1
+    assert fathom.load(out).evaluate()[0].top1 == records[-1].evaluation.top1
+
+
+def test_the_probe_gives_the_logits_that_were_fitted(weights: str, tmp_path: Path) -> None:
+    records = list(transfer(plan(weights, strategy="probe"), out=tmp_path / "run"))
+    (found,) = [r.survey for r in records if isinstance(r, Surveyed)]
+    model = fathom.load(tmp_path / "run").model
+    with torch.no_grad():
+        logits = model.head[-1](found.val.values)
+    torch.testing.assert_close(logits, found.probe.logits(found.val.values), atol=1e-4, rtol=1e-4)
+    done = records[-1]
+    assert isinstance(done, Finished)
+    right = logits.argmax(1) == found.val.targets
+    assert done.evaluation.top1 == pytest.approx(float(right.float().mean()), abs=0.003)
+
+
+def test_what_cannot_be_used_is_refused_before_anything_is_written(
+    weights: str, tmp_path: Path
+) -> None:
+    for settings, message in (
+        ({"minutes": 0.0}, "it must be above 0"),
+        ({"stages": 0}, "train the last stage at least"),
+        ({"strategy": "partial", "stages": 99}, "stages is 99, and resnet18 has 2 stages"),
+    ):
+        with pytest.raises(UserError, match=message):
+            list(transfer(plan(weights, **settings), out=tmp_path / "run"))
+        assert not (tmp_path / "run" / "recipe.json").exists()
