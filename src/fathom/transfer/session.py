@@ -170,7 +170,7 @@ class Transfer:
         elif self.plan.strategy == "probe":
             yield self._keep_probe(best)
         else:
-            start = self.write_start(best)
+            start, _ = self.write_start(best)
             yield from self._tune(best, self.plan.strategy, start)
 
     def _probing(self, backbone: Backbone) -> Recipe:
@@ -228,13 +228,12 @@ class Transfer:
         )
         return Ground(recipe, dataset, result, stages)
 
-    def write_start(self, best: Ground) -> Path:
-        """The probe as a run, from whose weights others start."""
+    def write_start(self, best: Ground) -> tuple[Path, Finished]:
+        """The probe as a run, from whose weights others start, measured as the race is."""
         folder = self.work / "probe"
-        write_probe(
-            folder, best.recipe, unjudged(best.dataset), best.survey.probe, started=self.started
-        )
-        return checkpoint_of(folder)
+        judged = for_race(best.dataset, self.plan.seed)
+        done = write_probe(folder, best.recipe, judged, best.survey.probe, started=self.started)
+        return checkpoint_of(folder), done
 
     def _keep_probe(self, best: Ground) -> Finished:
         return write_probe(
@@ -265,13 +264,9 @@ class Transfer:
         """Give every strategy the same short time, choose, and go on where the best one stands."""
         share = _RACE * self.plan.minutes * 60
         own = for_race(best.dataset, self.plan.seed)
-        starts: dict[Strategy, Path] = {"probe": self.write_start(best)}
-        right, count = best.survey.right_of(
-            own.splits["val"].images, best.dataset.splits["val"].images
-        )
-        raced: list[tuple[Strategy, int, int, float]] = [
-            ("probe", right, count, best.survey.seconds)
-        ]
+        start, probed = self.write_start(best)
+        starts: dict[Strategy, Path] = {"probe": start}
+        ended: list[tuple[Strategy, Finished, float]] = [("probe", probed, best.survey.seconds)]
         for strategy in TRAINED:
             before = time.monotonic()
             if strategy == "scratch":
@@ -283,12 +278,13 @@ class Transfer:
             done = list(train(recipe, out=self.work / strategy, dataset=data))[-1]
             assert isinstance(done, Finished)
             starts[strategy] = checkpoint_of(self.work / strategy)
-            found = done.evaluation
-            raced.append((strategy, round(found.top1 * found.num_images), found.num_images, share))
+            ended.append((strategy, done, share))
             self.spent[f"race: {strategy}"] = time.monotonic() - before
         left = max(self.left(), 1.0)
         candidates = []
-        for strategy, right, count, seconds in raced:
+        for strategy, done, seconds in ended:
+            count = done.evaluation.num_images
+            right = round(done.evaluation.top1 * count)
             top1 = expected_top1(
                 strategy, right=right, num_images=count, seconds=seconds, left=left
             )

@@ -10,7 +10,6 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from fathom.data.catalog import ImageList
 from fathom.data.decode import BadImageError
 from fathom.data.load import BadImage, Dataset
 from fathom.data.views import centre_view
@@ -71,15 +70,6 @@ class Survey:
 
     def _val_right(self) -> Tensor:
         return self.probe.logits(self.val.values).argmax(1) == self.val.targets
-
-    def right_of(self, images: ImageList, names: ImageList) -> tuple[int, int]:
-        """How many of some validation images the probe names right, and how many it has seen.
-
-        names are all validation images, among which the features' positions count.
-        """
-        asked = set(images.keys)
-        rows = [i for i, p in enumerate(self.val.positions.tolist()) if names.keys[p] in asked]
-        return int(self._val_right()[rows].sum()), len(rows)
 
     def final_probe(self, *, with_val: bool, seed: int) -> Probe:
         """The probe to keep, of the same strength; validation images join in where another split
