@@ -11,7 +11,7 @@ import torch
 from fathom.costs import cost
 from fathom.data.batches import evaluation_batches
 from fathom.data.load import Dataset
-from fathom.evaluate import evaluate
+from fathom.evaluate import Evaluation, evaluate
 from fathom.runtime import configured
 from fathom.training.checkpoint import fingerprint, save_checkpoint
 from fathom.training.describe import describe, write_result
@@ -60,20 +60,7 @@ def write_probe(
             "scores": [asdict(score) for score in probe.scores],
         },
     )
-    with configured(setup.runtime):
-        found = evaluate(
-            model,
-            evaluation_batches(
-                dataset.splits[dataset.judge],
-                dataset.preprocess,
-                batch_size=64,
-                runtime=setup.runtime,
-                workers=recipe.data.workers,
-            ),
-            setup.runtime,
-            split=dataset.judge,
-            class_names=dataset.class_names,
-        )
+    found = _judged(setup)
     state = TrainState.fresh(model, recipe, setup.runtime)
     seconds = time.monotonic() - started
     weights = model.state_dict()
@@ -91,6 +78,25 @@ def write_probe(
     )
     write_result(run, finished, dataset)
     return finished
+
+
+def _judged(setup: Setup) -> Evaluation:
+    dataset, runtime = setup.dataset, setup.runtime
+    with configured(runtime):
+        batches = evaluation_batches(
+            dataset.splits[dataset.judge],
+            dataset.preprocess,
+            batch_size=64,
+            runtime=runtime,
+            workers=setup.recipe.data.workers,
+        )
+        return evaluate(
+            setup.model,
+            batches,
+            runtime,
+            split=dataset.judge,
+            class_names=dataset.class_names,
+        )
 
 
 def checkpoint_of(folder: Path) -> Path:

@@ -37,7 +37,7 @@ from fathom.transfer.strategies import (
     probing,
     tuning,
 )
-from fathom.transfer.survey import Survey, look_seconds, survey_of
+from fathom.transfer.survey import Asked, Survey, look_seconds, survey_of
 
 _RACE = 0.06  # of all time, for each strategy that is trained in the race
 _RACED = 500  # validation images that judge the race
@@ -215,17 +215,14 @@ class Transfer:
             )
             recipe = replace(recipe, image_size=size)
         dataset = load_data(recipe, own, chosen=self.chosen)
-        result = survey_of(
-            backbone,
-            model,
-            dataset,
-            runtime=self.runtime,
+        asked = Asked(
             seed=self.plan.seed,
-            flip=mirrored(self.summary),
             deadline=time.monotonic() + seconds,
+            flip=mirrored(self.summary),
             trust_images=self.plan.trust_images,
             domain=self.plan.strategy == "auto",
         )
+        result = survey_of(backbone, model, dataset, asked, runtime=self.runtime)
         return Ground(recipe, dataset, result, stages)
 
     def write_start(self, best: Ground) -> tuple[Path, Finished]:

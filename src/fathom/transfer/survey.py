@@ -6,6 +6,7 @@ import time
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -13,7 +14,7 @@ from torch import Tensor
 from fathom.data.decode import BadImageError
 from fathom.data.load import BadImage, Dataset
 from fathom.data.views import centre_view
-from fathom.errors import UserError, require
+from fathom.errors import require
 from fathom.evaluate import wilson
 from fathom.features.backbone import Backbone
 from fathom.features.extract import Features, Looks, balanced_order, extract, gather
@@ -112,87 +113,98 @@ class Survey:
         )
 
 
+@dataclass(frozen=True)
+class Asked:
+    """How to look.
+
+    deadline, of `time.monotonic()`: no images are looked at after it, but for the first of every
+    class. flip: mirror images are looked at, too, where the time allows it. trust_images: it is not
+    asked whether the images fit the weights. domain: how near they are to those of the pretraining.
+    """
+
+    seed: int
+    deadline: float
+    flip: bool
+    trust_images: bool = False
+    domain: bool = False
+
+
 def survey_of(
     backbone: Backbone,
     model: ImageClassifier,
     dataset: Dataset,
+    asked: Asked,
     *,
     runtime: Runtime,
-    seed: int,
-    flip: bool,
-    deadline: float,
-    trust_images: bool = False,
-    domain: bool = False,
 ) -> Survey:
     """Look at the validation images and at as many training images as there is time for.
 
-    deadline is of `time.monotonic()`; the first images of every class are looked at in any case.
-    Mirror images are looked at, too, where flip allows it and the time does. domain asks how near
-    the images are to those of the pretraining.
-
-    Raises UserError for images that do not fit the weights, unless trust_images says to go on, and
-    where the time is too short to see every class.
+    Raises UserError for images that do not fit the weights, and where the time is too short to see
+    every class.
     """
-    began = time.monotonic()
-    classes = len(dataset.class_names)
+    began, classes, view = time.monotonic(), len(dataset.class_names), dataset.preprocess
     with configured(runtime):
-        sample = _sample(dataset, seed).to(runtime.device)
-        own = model.to(runtime.device)
-        if not trust_images:
-            check_fit(own, sample, preprocess=dataset.preprocess).refuse()
-        image_seconds = look_seconds(model, dataset.preprocess, runtime)
-        splits = dataset.splits
-        wanted = len(splits["train"].images) * image_seconds
-        twice = flip and wanted < _MIRRORED_BELOW * (deadline - began)
-        found = {}
-        for role in ("val", "train"):
-            views = 1 + (twice and role == "train")
-            looks = Looks(views=views, flip=flip, stages=domain, logits=domain, seed=seed)
-            parts = extract(
-                model, splits[role], dataset.preprocess, looks, runtime=runtime, role=role
-            )
-            share = (deadline - began) / 3 if role == "val" else deadline - began
-            found[role] = gather(list(_until(parts, began + share, classes)))
-        train, val = found["train"], found["val"]
-        missing = classes - len(set(train.targets.tolist()))
-        if missing:
-            raise UserError(
-                f"the time allowed to look at {train.num_images} training images, and {missing} "
-                f"of {classes} classes are not among them; give more --minutes"
-            )
-        probe = fit_probe(
-            train.values, train.targets, num_classes=classes, seed=seed, groups=train.positions
-        )
-        points = probe_curve(
-            train.values,
-            train.targets,
+        sample, model = _sample(dataset, asked.seed).to(runtime.device), model.to(runtime.device)
+        if not asked.trust_images:
+            check_fit(model, sample, preprocess=view).refuse()
+        image_seconds = look_seconds(model, view, runtime)
+        train, val = _features(model, dataset, asked, runtime, image_seconds=image_seconds)
+        rows: dict[str, Any] = {
+            "values": train.values,
+            "targets": train.targets,
+            "groups": train.positions,
+            "num_classes": classes,
+        }
+        probe = fit_probe(**rows, seed=asked.seed)
+        neighbours = fit_neighbours(**rows, seed=asked.seed)
+        return Survey(
+            backbone=backbone,
+            train=train,
+            val=val,
             num_classes=classes,
-            seed=seed,
             probe=probe,
-            groups=train.positions,
+            neighbours=neighbours.top1.get(neighbours.k),
+            means=fit_means(**rows).top1,
+            learning=fit_curve(probe_curve(**rows, seed=asked.seed, probe=probe)),
+            domain=_domain(model, sample, train, view, asked.seed) if asked.domain else None,
+            image_size=view.image_size,
+            image_seconds=image_seconds,
+            seconds=time.monotonic() - began,
+            unseen=len(dataset.splits["train"].images) - train.num_images - len(train.bad),
+            bad=(*train.bad, *val.bad),
         )
-        near = fit_neighbours(
-            train.values, train.targets, num_classes=classes, seed=seed, groups=train.positions
+
+
+def _features(
+    model: ImageClassifier,
+    dataset: Dataset,
+    asked: Asked,
+    runtime: Runtime,
+    *,
+    image_seconds: float,
+) -> tuple[Features, Features]:
+    """Of training and of validation images, which take a third of the time at most."""
+    classes, now = len(dataset.class_names), time.monotonic()
+    time_left = asked.deadline - now
+    wanted = len(dataset.splits["train"].images) * image_seconds
+    twice = asked.flip and wanted < _MIRRORED_BELOW * time_left
+    found = {}
+    for role, views, end in (
+        ("val", 1, now + time_left / 3),
+        ("train", 2 if twice else 1, asked.deadline),
+    ):
+        looks = Looks(views, asked.flip, asked.domain, asked.domain, asked.seed)
+        parts = extract(
+            model, dataset.splits[role], dataset.preprocess, looks, runtime=runtime, role=role
         )
-        means = fit_means(train.values, train.targets, num_classes=classes, groups=train.positions)
-        near_what = _domain(own, sample, train, dataset.preprocess, seed) if domain else None
-    unseen = len(splits["train"].images) - train.num_images - len(train.bad)
-    return Survey(
-        backbone,
-        train,
-        val,
-        classes,
-        probe,
-        near.top1.get(near.k),
-        means.top1,
-        fit_curve(points),
-        near_what,
-        dataset.preprocess.image_size,
-        image_seconds,
-        time.monotonic() - began,
-        unseen,
-        (*train.bad, *val.bad),
+        found[role] = gather(list(_until(parts, end, classes)))
+    missing = classes - len(torch.unique(found["train"].targets))
+    require(
+        missing == 0,
+        f"the time allowed to look at {found['train'].num_images} training images, and {missing} "
+        f"of {classes} classes are not among them; give more --minutes",
     )
+    return found["train"], found["val"]
 
 
 def _domain(
