@@ -13,6 +13,7 @@ import fathom
 from fathom.data.settings import DataSettings
 from fathom.errors import UserError
 from fathom.features.backbone import find_backbones
+from fathom.models.base import ImageClassifier
 from fathom.report import write_report
 from fathom.training.checkpoint import load_checkpoint
 from fathom.training.reports import Finished
@@ -83,8 +84,9 @@ def test_the_probe_gives_the_logits_that_were_fitted(weights: str, tmp_path: Pat
     records = list(transfer(plan(weights, strategy="probe"), out=tmp_path / "run"))
     (found,) = [r.survey for r in records if isinstance(r, Surveyed)]
     model = fathom.load(tmp_path / "run").model
+    assert isinstance(model, ImageClassifier)
     with torch.no_grad():
-        logits = model.head[-1](found.val.values)
+        logits = model.classifiers()[0](found.val.values)
     torch.testing.assert_close(logits, found.probe.logits(found.val.values), atol=1e-4, rtol=1e-4)
     done = records[-1]
     assert isinstance(done, Finished)

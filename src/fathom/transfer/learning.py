@@ -31,6 +31,7 @@ from fathom.transfer.session import TRAINED, Ground, Plan, Record, Transfer, for
 from fathom.transfer.strategies import Strategy, from_scratch
 
 _SHARES = (1 / 8, 1 / 4, 1 / 2, 1.0)
+_LEAST = 1.0  # seconds of a run, where computing features has taken all the time
 _AHEAD = (2, 4, 10)  # times the images at which the bands are told
 
 
@@ -116,7 +117,7 @@ def learning_curves(
         f"a class has {min(counts)} training images; a learning curve starts at an eighth of each "
         "class and needs 16 or more",
     )
-    seconds = work.left() / (len(TRAINED) * len(_SHARES))
+    seconds = max(_LEAST, work.left() / (len(TRAINED) * len(_SHARES)))
     points: dict[Strategy, list[Point]] = {}
     for share in _SHARES:
         for learnt in _at(work, ground, share, seconds):
