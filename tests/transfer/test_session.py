@@ -59,7 +59,9 @@ def test_the_kept_stages_are_those_of_the_weights(weights: str, tmp_path: Path) 
     assert isinstance(done, Finished)
     before = load_checkpoint(Path(weights).parent, "last").weights()
     after = load_checkpoint(tmp_path / "run" / "checkpoints", "last").weights()
-    stages = len(fathom.load(tmp_path / "run").model.stages)
+    network = fathom.load(tmp_path / "run").model
+    assert isinstance(network, ImageClassifier)
+    stages = len(network.stages)
     for name, value in after.items():
         if name.startswith(("stem.", *(f"stages.{i}." for i in range(stages - 1)))):
             assert torch.equal(value, before[name]), name

@@ -144,7 +144,7 @@ def some_domain(**changes: object) -> Domain:
     ],
 )
 def test_one_word_is_read_from_the_distance(distance: float | None, reading: str) -> None:
-    assert (NEAR, FAR) == (0.038, 0.11)
+    assert (NEAR, FAR) == (0.038, 0.105)
     assert some_domain(norm_distance=distance).reading == reading
 
 
