@@ -4,10 +4,10 @@ Error falls as a power of the number of images, down to a floor:
 
     error(n) = floor + (error(m) - floor) (n / m)^-c
 
-(Hestness et al. 2017, arXiv:1712.00409, Section 2; Viering and Loog 2021, arXiv:2103.10948,
-Section 4.1). A few noisy points do not settle three unknowns, so no one curve is fitted: every
-floor and power on a grid keeps the weight that the points give it, and what they leave open shows
-as width of the band. A curve through one point is therefore all band, and says so.
+(Hestness et al. 2017, arXiv:1712.00409; Viering and Loog 2021, arXiv:2103.10948). A few noisy
+points do not settle three unknowns, so no one curve is fitted: every floor and power on a grid
+keeps the weight that the points give it, and what they leave open shows as width of the band. A
+curve through one point is therefore all band, and says so.
 """
 
 from __future__ import annotations
@@ -31,8 +31,8 @@ LEVEL = 0.9  # of the bands
 REACH = 100  # times as many images is as far as a curve says anything about labels
 SEED_NOISE = 0.005  # of an accuracy, beside that of the images it was measured on
 # What is thought possible before any point: any floor up to 95 % of the error, and powers from 0.1
-# to 1.5, evenly in their logarithm. Those of networks lie from 0.07 to 0.35 (arXiv:1712.00409,
-# Section 1); a probe's on few images were steeper here, up to 0.5.
+# to 1.5, evenly in their logarithm. Those of networks usually lie from 0.07 to 0.35
+# (arXiv:1712.00409); a probe's on few images can be steeper.
 _FLOORS = np.linspace(0, 0.95, 24)
 _POWERS = np.geomspace(0.1, 1.5, 24)
 _FREEDOM = 4  # of Student's t: a point three deviations off pulls no harder than one of two

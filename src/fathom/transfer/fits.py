@@ -57,12 +57,13 @@ PREPARATIONS: dict[str, tuple[tuple[float, ...], tuple[float, ...]]] = {
 _TAIL = 0.001  # of the pixels at either end say nothing of the range
 _NARROW = 32  # levels
 _UNRELATED = 0.55  # correlation of neighbouring pixels
+_DRAWN = 32  # pixels of a side, below which strokes are as thin as a pixel: 0.53 for digits of 8
 _FLAT = 2.0  # levels of standard deviation
 _COLOURLESS = 1.0  # levels between the channels of a pixel
 _BETTER = 1.08  # times nearer to the batch norms
 _NEAR = 0.7  # standard deviations from the batch norms
 _SURE = 3.5  # t
-_RECOGNISED = 0.6  # of the images
+_RECOGNISED = 0.55  # of the images
 _CLASSES = 10
 
 _SIZE = 128  # pixels of the views that the network is asked about, and the limits were set on
@@ -234,7 +235,7 @@ def _pixels(views: Tensor) -> Fit:
         faults=(),
         notes=(),
     )
-    fault = _range(found) or _statistics(found)
+    fault = _range(found, views.shape[-1]) or _statistics(found)
     return found if fault is None else replace(found, faults=(fault,))
 
 
@@ -247,7 +248,7 @@ def _related(views: Tensor) -> float:
     return float((across + down).median()) / 2
 
 
-def _range(found: Fit) -> Fault | None:
+def _range(found: Fit, side: int) -> Fault | None:
     if found.high - found.low < _NARROW:
         return Fault(
             "range",
@@ -256,7 +257,7 @@ def _range(found: Fit) -> Fault | None:
             "pictures almost black or white",
             "spread what they show over 0..255 when storing them as 8 bits",
         )
-    if found.related < _UNRELATED:
+    if side >= _DRAWN and found.related < _UNRELATED:
         return Fault(
             "range",
             f"neighbouring pixels are hardly related (correlation {found.related:.2f}), as in "

@@ -9,9 +9,9 @@ out, so that the fits of all folds of a cross-validation share every product wit
 
 Rows are turned into the eigenbasis of their covariance first. The penalty does not see a rotation,
 so this is exact; rows fewer than features leave as many coordinates as there are rows, and the
-second derivative becomes nearly diagonal. L-BFGS starts from the inverse of that diagonal, and from
-strength to weaker strength from the last fit. Together that takes a third of the evaluations of
-plain L-BFGS on features of EfficientNet-Lite0 (docs/results/transfer.md).
+second derivative becomes nearly diagonal. L-BFGS starts from the inverse of that diagonal, which
+takes a third of the evaluations of plain L-BFGS on features of EfficientNet-Lite0
+(docs/results/transfer.md), and at weaker strengths from the fit of the last one.
 
 An evaluation is two products, 4 N M F K operations for N rows of M coordinates, F fits and K
 classes; all else is of the size N F K.
@@ -20,6 +20,7 @@ classes; all else is of the size N F K.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import cached_property
 
 import torch
 from torch import Tensor
@@ -88,14 +89,10 @@ class Logistic:
         "Numerical Optimization", Algorithm 7.4, with one step length for each fit.
         """
         require(strength > 0, f"the strength of a probe is {strength:g}; it must be above 0")
-        theta = torch.zeros(self.shape)
-        loss, gradient = self.evaluate(theta, strength)
-        at_zero = gradient
-        if start is not None:
-            theta = start.expand(self.shape)
-            loss, gradient = self.evaluate(theta, strength)
+        theta = torch.zeros(self.shape) if start is None else start.expand(self.shape)
+        loss, gradient = self._at_zero if start is None else self.evaluate(theta, strength)
         inverse = self._inverse_curvature(theta, strength)
-        goal = tolerance**2 * _dot(at_zero, at_zero * inverse)
+        goal = tolerance**2 * _dot(self._at_zero[1], self._at_zero[1] * inverse)
         history: list[tuple[Tensor, Tensor]] = []
         for _ in range(MAX_STEPS):
             if bool((_dot(gradient, gradient * inverse) <= goal).all()):
@@ -107,6 +104,11 @@ class Logistic:
                 break  # losses are compared at the end of float32
             history = [*history, (theta - before[0], gradient - before[1])][-MEMORY:]
         return theta
+
+    @cached_property
+    def _at_zero(self) -> tuple[Tensor, Tensor]:
+        """Objective and gradient at zero, the same for every strength."""
+        return self.evaluate(torch.zeros(self.shape), 0.0)
 
     def _parts(self) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
         """Rows, targets and weights, so many at a time that their logits fit into memory."""

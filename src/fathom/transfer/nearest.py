@@ -73,7 +73,7 @@ def fit_means(
 
     groups (N,) names the image each row is a view of; the first row of an image is judged.
     Source: Mensink, Verbeek, Perronnin and Csurka 2013, "Distance-Based Image Classification"
-    (TPAMI 35, 2624-2637), Section 3.2.
+    (TPAMI 35, 2624-2637).
     Departure: cosines of centred features, where the paper learns a metric.
     """
     rows = Rows.of(values, targets, num_classes, groups)

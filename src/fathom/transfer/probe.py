@@ -120,7 +120,7 @@ def fit_probe(
     centre = values.mean(0)
     centred = values - centre
     scale = centred.square().sum(1).mean().sqrt().item() or 1.0
-    basis, coordinates = eigenbasis(centred / scale)
+    basis, coordinates = eigenbasis(centred.div_(scale))
     weights = rows.weights(balanced)
     search = _Search((), torch.zeros(0, dtype=torch.int64), torch.zeros(0, num_classes), None)
     if parts:
@@ -130,10 +130,20 @@ def fit_probe(
     theta = problem.fit(strength, search.start)[0]
     weight = theta[:, :-1] @ basis.T * (factor / scale)
     bias = factor * (theta[:, -1] - theta[:, -1].mean()) - weight @ centre
+    top1, loss, ece = _measured(search.held_out, targets[search.scored])
     return Probe(
-        weight, bias, strength, factor, parts, search.scores, search.scored, search.held_out,
-        *_measured(search.held_out, targets[search.scored]),
-    )  # fmt: skip
+        weight=weight,
+        bias=bias,
+        strength=strength,
+        factor=factor,
+        folds=parts,
+        scores=search.scores,
+        scored=search.scored,
+        held_out=search.held_out,
+        cv_top1=top1,
+        cv_loss=loss,
+        cv_ece=ece,
+    )
 
 
 @dataclass(frozen=True)
