@@ -108,6 +108,11 @@ def test_a_checkpoint_knows_its_network(checkpoint: Path) -> None:
         find_backbones(str(checkpoint), "vgg11")
 
 
+def test_a_folder_is_answered_with_the_file(checkpoint: Path) -> None:
+    with pytest.raises(UserError, match=f"is a folder; name the file inside it, as {checkpoint}"):
+        find_backbones(str(checkpoint.parent.parent))
+
+
 def test_a_damaged_run_is_named(checkpoint: Path) -> None:
     (checkpoint.parent.parent / "recipe.json").write_text("{}")
     with pytest.raises(UserError, match=r"recipe.json is damaged"):

@@ -13,6 +13,7 @@ from fathom.cli.ablate import ablate
 from fathom.cli.augment import app as augment_app
 from fathom.cli.claims import claims
 from fathom.cli.cost import app as cost_app
+from fathom.cli.embed import embed
 from fathom.cli.evaluate import evaluate
 from fathom.cli.models import models
 from fathom.cli.recipes import app as recipes_app
@@ -55,6 +56,7 @@ app.command(cost_app)
 app.command(models, sort_key=3)
 app.command(recipes_app)
 app.command(claims, sort_key=6)
+app.command(embed, sort_key=8)
 
 
 def show_json(value: dict[str, Any]) -> None:

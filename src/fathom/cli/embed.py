@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -17,7 +17,7 @@ from fathom.errors import require
 if TYPE_CHECKING:
     from fathom.features.cache import Cache
     from fathom.features.embedding import Embedding, Progress
-    from fathom.features.similar import Duplicates, Outlier, Stranger
+    from fathom.features.similar import Duplicates
 
 _FLAG = Parameter(negative="", show_default=False)
 _EVERY = 10.0  # seconds between two lines on progress
@@ -122,12 +122,11 @@ def embed(
     )
     if output.out is not None:
         write_table(output.out, found)
-    lists = _lists(found, output)
-    facts = _facts(found, output.out, seconds=time.monotonic() - began)
+    facts = _facts(found, output, seconds=time.monotonic() - began)
     if output.json:
-        show_json({**facts, **{name: rows for name, rows in lists.items()}})
+        show_json(facts)
     else:
-        _show(found, facts, lists, cache)
+        _show(found, facts, cache)
 
 
 def _check(where: DataOptions, output: OutputOptions) -> None:
@@ -147,3 +146,167 @@ def _check(where: DataOptions, output: OutputOptions) -> None:
         where.val_fraction is None,
         "--val-fraction has no effect: images are embedded in the splits they come in",
     )
+
+
+def _last(stream: Iterator[Progress | Embedding]) -> Embedding:
+    """The end of a stream; now and then a line on how far it is, on standard error."""
+    from fathom.cli.progress import clock
+    from fathom.features.embedding import Embedding
+
+    said = time.monotonic()
+    for record in stream:
+        if isinstance(record, Embedding):
+            return record
+        if time.monotonic() - said >= _EVERY:
+            said = time.monotonic()
+            left = "" if record.seconds_left is None else f", {clock(record.seconds_left)} left"
+            text = f"{record.done:,} of {record.total:,} images{left}"
+            print(text, file=sys.stderr, flush=True)
+    raise AssertionError("the last record is the embedding")
+
+
+def _facts(found: Embedding, output: OutputOptions, *, seconds: float) -> dict[str, Any]:
+    """Everything that is said, as plain JSON values."""
+    from fathom.features.similar import near_duplicates, outliers, strangers
+
+    top = output.top or _SHOWN
+    facts: dict[str, Any] = {
+        "data": found.data,
+        "model": found.backbone.name,
+        "weights": found.backbone.weights,
+        "image_size": found.preprocess.image_size,
+        "views": found.views,
+        "num_images": len(found.values),
+        "num_features": found.values.shape[1],
+        "bad_images": [{"name": b.name, "reason": b.reason} for b in found.bad],
+        "seconds": seconds,
+        "out": None if output.out is None else str(output.out),
+    }
+    if output.duplicates:
+        copies = near_duplicates(found.values, checksum=found.checksum)
+        facts["duplicates"] = _pairs(found, copies, top)
+    if output.outliers:
+        odd = outliers(found.values, found.targets)
+        facts["outliers"] = {
+            "count": len(odd),
+            "images": [{**_image(found, o.row), "score": o.score} for o in odd[:top]],
+        }
+        strange = strangers(found.values, found.targets)
+        facts["strangers"] = {
+            "count": len(strange),
+            "images": [
+                {**_image(found, s.row), "like": found.class_names[s.target], "share": s.share}
+                for s in strange[:top]
+            ],
+        }
+    return facts
+
+
+def _pairs(found: Embedding, copies: Duplicates, top: int) -> dict[str, Any]:
+    """Pairs of copies, those in two splits first: they spoil what is measured."""
+    from fathom.features.similar import COPY
+
+    splits = found.splits
+    pairs = sorted(copies.pairs, key=lambda pair: splits[pair.first] == splits[pair.second])
+    across = sum(splits[pair.first] != splits[pair.second] for pair in pairs)
+    return {
+        "least": COPY,
+        "count": copies.count,
+        "exact": sum(pair.exact for pair in pairs),
+        "across_splits": across,
+        "pairs": [
+            {
+                "images": [_image(found, pair.first), _image(found, pair.second)],
+                "cosine": pair.cosine,
+                "exact": pair.exact,
+            }
+            for pair in pairs[:top]
+        ],
+    }
+
+
+def _image(found: Embedding, row: int) -> dict[str, Any]:
+    return {"path": found.paths[row], "split": found.splits[row], "label": found.label(row)}
+
+
+def _show(found: Embedding, facts: dict[str, Any], cache: Cache | None) -> None:
+    from fathom.cli.progress import clock
+    from fathom.cli.tables import console, show_bad_images
+
+    show_bad_images([(b.name, b.reason) for b in found.bad])
+    out = console()
+    out.print(
+        f"{found.backbone.label} at {found.preprocess.image_size} pixels: "
+        f"{facts['num_features']:,} features of {facts['num_images']:,} images in "
+        f"{clock(facts['seconds'])}",
+        markup=False,
+    )
+    if "duplicates" in facts:
+        _show_pairs(facts["duplicates"], several=len(set(found.splits)) > 1)
+    if "outliers" in facts:
+        _show_images("unlike the rest of their class", facts["outliers"], "score")
+        _show_images("like another class: is the label right?", facts["strangers"], "like")
+    if cache is not None:
+        kept, most = cache.size / 2**20, cache.limit / 2**20
+        out.print(f"cache: {cache.folder} ({kept:,.1f} of at most {most:,.0f} MiB)", markup=False)
+    if facts["out"] is not None:
+        out.print(f"features: {facts['out']}", markup=False)
+
+
+def _show_pairs(copies: dict[str, Any], *, several: bool) -> None:
+    from fathom.cli.tables import console, print_columns
+
+    out = console()
+    across, shown = copies["across_splits"], copies["pairs"]
+    if across:
+        out.print(
+            f"leakage: {_count(across, 'pair')} of copies or near copies lie in two splits; what "
+            "is learnt from one image is judged by the other. Keep one of each",
+            style="bold",
+        )
+    elif several:
+        out.print("no copies lie in two splits")
+    out.print(
+        f"{_count(copies['count'], 'pair')} of copies or near copies (cosine {copies['least']:g} "
+        f"or more), {copies['exact']:,} exact"
+    )
+    rows = [
+        (
+            "exact" if pair["exact"] else f"{pair['cosine']:.3f}",
+            *(f"{one['split']}: {one['path']}" for one in pair["images"]),
+        )
+        for pair in shown
+    ]
+    if rows:
+        print_columns(("cosine", "image", "and"), rows, left=("image", "and"))
+        _say_rest(copies["count"] - len(shown))
+
+
+def _show_images(what: str, odd: dict[str, Any], last: str) -> None:
+    """A table of images: path, split, label, and the score or the class that they are like."""
+    from fathom.cli.tables import console, print_columns
+
+    console().print(f"{_count(odd['count'], 'image')} {what}", markup=False)
+    rows = [
+        (
+            one["path"],
+            one["split"],
+            one["label"] or "",
+            f"{one['score']:.1f}" if last == "score" else f"{one['like']} ({one['share']:.0%})",
+        )
+        for one in odd["images"]
+    ]
+    if rows:
+        print_columns(
+            ("image", "split", "label", last), rows, left=("image", "split", "label", last)
+        )
+        _say_rest(odd["count"] - len(rows))
+
+
+def _say_rest(more: int) -> None:
+    if more > 0:
+        print(f"and {more:,} more; --top shows more of them")
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"

@@ -116,6 +116,10 @@ def _named(entry: str) -> tuple[str | None, str]:
         return _LITE[entry], "lite"
     path = Path(entry).expanduser()
     if path.exists():
+        require(
+            not path.is_dir(),
+            f"--weights {entry} is a folder; name the file inside it{_inside(path)}",
+        )
         run = _run_of(path)
         return None if run is None else run["name"], entry
     name, at, source = entry.partition("@")
@@ -125,6 +129,12 @@ def _named(entry: str) -> tuple[str | None, str]:
     if entry == "lite" or entry.partition(":")[0] in ("torchvision", "timm"):
         return None, entry
     raise UserError(f"no weights called {entry!r}; --weights takes {_WAYS}")
+
+
+def _inside(folder: Path) -> str:
+    """Advice on a file of weights below a folder, the best of a run before others."""
+    files = sorted(folder.rglob("*.safetensors"))
+    return f", as {files[0]}" if files else ""
 
 
 def _of_timm(source: str) -> str | None:
