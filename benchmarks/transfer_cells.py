@@ -88,6 +88,7 @@ def run_cell(data: Path, strategy: str, seed: int, minutes: float, out: Path) ->
     command = [
         sys.executable, "-m", "fathom", "transfer", str(data), "--strategy", strategy,
         "--minutes", str(minutes), "--seed", str(seed), "--out", str(out / "run"), "--json",
+        "--no-cache",
     ]  # fmt: skip
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     (out / "log.txt").write_text(done.stderr)

@@ -31,7 +31,7 @@ def weights(tmp_path_factory: pytest.TempPathFactory) -> str:
 
 
 def plan(weights: str, **settings: object) -> Plan:
-    given = {"minutes": 0.1, "image_size": 8, **settings}
+    given = {"minutes": 0.1, "image_size": 8, "cache": False, **settings}
     return Plan(DataSettings(source="digits"), find_backbones(weights), **given)  # type: ignore[arg-type]
 
 

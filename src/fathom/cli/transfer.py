@@ -49,6 +49,8 @@ class TransferOptions:
         auto, cpu, cuda, cuda:1, mps.
     trust_images
         Go on with images that do not seem to fit the weights.
+    no_cache
+        Compute all features anew and keep none.
     curve
         Train nothing to keep; measure accuracy against images a class for every strategy.
     """
@@ -62,6 +64,7 @@ class TransferOptions:
     seed: int = 0
     device: str = "auto"
     trust_images: Annotated[bool, _FLAG] = False
+    no_cache: Annotated[bool, _FLAG] = False
     curve: Annotated[bool, _FLAG] = False
 
 
@@ -123,6 +126,7 @@ def transfer(
         seed=how.seed,
         device=how.device,
         trust_images=how.trust_images,
+        cache=not how.no_cache,
     )
     if how.curve:
         return _curves(plan, output)

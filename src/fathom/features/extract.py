@@ -129,7 +129,7 @@ def extract(
     order = balanced_order(split.images.targets, looks.seed)[start:].tolist()
     rows = max(1, _ROWS.get(runtime.device.type, 32) // looks.views)
     turns = [order[i : i + rows] for i in range(0, len(order), rows)]
-    pictures = _Pictures(split, preprocess, looks)
+    pictures, targets = _Pictures(split, preprocess, looks), split.targets
     for items in _looked_at(pictures, turns, runtime, workers):
         good = [(position, views) for position, views in items if isinstance(views, Tensor)]
         bad = [(position, why) for position, why in items if isinstance(why, str)]
@@ -139,7 +139,7 @@ def extract(
             values=values,
             stages=stages,
             logits=logits,
-            targets=split.targets[positions],
+            targets=targets[positions],
             positions=positions,
             views=looks.views,
             bad=tuple(BadImage(role, split.images.keys[p], why) for p, why in bad),

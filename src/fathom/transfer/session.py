@@ -62,6 +62,7 @@ class Plan:
     seed: int = 0
     device: str = "auto"
     trust_images: bool = False
+    cache: bool = True
 
     def __post_init__(self) -> None:
         require(self.minutes > 0, f"minutes is {self.minutes:g}; it must be above 0")
@@ -221,6 +222,7 @@ class Transfer:
             flip=mirrored(self.summary),
             trust_images=self.plan.trust_images,
             domain=self.plan.strategy == "auto",
+            cache=self.plan.cache,
         )
         result = survey_of(backbone, model, dataset, asked, runtime=self.runtime)
         return Ground(recipe, dataset, result, stages)

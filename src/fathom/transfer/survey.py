@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
-from contextlib import suppress
+from contextlib import closing, suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,7 +17,8 @@ from fathom.data.views import centre_view
 from fathom.errors import require
 from fathom.evaluate import wilson
 from fathom.features.backbone import Backbone
-from fathom.features.extract import Features, Looks, balanced_order, extract, gather
+from fathom.features.cache import Cache, cached
+from fathom.features.extract import Features, Looks, balanced_order, gather
 from fathom.features.fold import folded
 from fathom.models.base import ImageClassifier
 from fathom.preprocess import Preprocess
@@ -120,6 +121,7 @@ class Asked:
     deadline, of `time.monotonic()`: no images are looked at after it, but for the first of every
     class. flip: mirror images are looked at, too, where the time allows it. trust_images: it is not
     asked whether the images fit the weights. domain: how near they are to those of the pretraining.
+    cache: features are taken from, and kept in, the user's cache folder.
     """
 
     seed: int
@@ -127,6 +129,7 @@ class Asked:
     flip: bool
     trust_images: bool = False
     domain: bool = False
+    cache: bool = True
 
 
 def survey_of(
@@ -194,10 +197,17 @@ def _features(
         ("train", 2 if twice else 1, asked.deadline),
     ):
         looks = Looks(views, asked.flip, asked.domain, asked.domain, asked.seed)
-        parts = extract(
-            model, dataset.splits[role], dataset.preprocess, looks, runtime=runtime, role=role
+        stream = cached(
+            model,
+            dataset.splits[role],
+            dataset.preprocess,
+            looks,
+            runtime=runtime,
+            cache=Cache() if asked.cache else None,
+            role=role,
         )
-        found[role] = gather(list(_until(parts, end, classes)))
+        with closing(stream) as parts:
+            found[role] = gather(list(_until(parts, end, classes)))
     missing = classes - len(torch.unique(found["train"].targets))
     require(
         missing == 0,
