@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 import torch
+from PIL import Image
+from sklearn.datasets import load_digits
 
 import fathom
 from fathom.data.settings import DataSettings
@@ -107,3 +109,25 @@ def test_what_cannot_be_used_is_refused_before_anything_is_written(
         with pytest.raises(UserError, match=message):
             list(transfer(plan(weights, **settings), out=tmp_path / "run"))
         assert not (tmp_path / "run" / "recipe.json").exists()
+
+
+@pytest.mark.parametrize("strategy", ["auto", "probe"])
+def test_two_images_a_class_are_enough(weights: str, tmp_path: Path, strategy: str) -> None:
+    """One of them trains and one judges; nothing can be cross-validated, and no curve is drawn."""
+    digits = load_digits().images
+    names = load_digits().target
+    for target in range(10):
+        for number, place in enumerate((names == target).nonzero()[0][:2]):
+            file = tmp_path / "few" / str(target) / f"{number}.png"
+            file.parent.mkdir(parents=True, exist_ok=True)
+            Image.fromarray((digits[place] * 15).astype("uint8")).save(file)
+    few = replace(plan(weights, strategy=strategy), data=DataSettings(source=str(tmp_path / "few")))
+    records = list(transfer(few, out=tmp_path / "run"))
+    done = records[-1]
+    assert isinstance(done, Finished)
+    assert done.evaluation.num_images == 10
+    for record in records:
+        if isinstance(record, Surveyed):
+            assert record.survey.learning is None
+        if isinstance(record, Decided):
+            assert "too few images to tell" in " ".join(record.decision.sentences())

@@ -88,13 +88,13 @@ class Decision:
     num_classes: int
     image_size: int
     domain: Domain | None
-    learning: LearningCurve
+    learning: LearningCurve | None
     seconds: Mapping[str, float]
     minutes: float
 
     def to_dict(self) -> dict[str, Any]:
         """Plain JSON values."""
-        now = self.learning.images
+        curve, now = self.learning, 0.0 if self.learning is None else self.learning.images
         return {
             "chosen": self.chosen.to_dict(),
             "candidates": [candidate.to_dict() for candidate in self.candidates],
@@ -102,7 +102,7 @@ class Decision:
             "num_classes": self.num_classes,
             "image_size": self.image_size,
             "domain": None if self.domain is None else self.domain.to_dict(),
-            "probe_curve": self.learning.to_dict([now / 4, now / 2, now, 2 * now, 10 * now]),
+            "probe_curve": curve and curve.to_dict([n * now for n in (0.25, 0.5, 1, 2, 10)]),
             "seconds": dict(self.seconds),
             "minutes": self.minutes,
             "sentences": list(self.sentences()),
@@ -135,7 +135,7 @@ class Decision:
 
     def _with_more(self) -> str:
         """What ten times the images would change."""
-        if not self.learning.extrapolates:
+        if self.learning is None or not self.learning.extrapolates:
             return "There are too few images to tell what ten times as many would bring."
         low, middle, high = self.learning.at(10 * self.learning.images)
         now = self.learning.at(self.learning.images)[1]

@@ -178,6 +178,7 @@ class Transfer:
         return probing(
             self.plan.data,
             backbone,
+            self.summary,
             image_size=self.plan.image_size or backbone.found().preprocess.image_size,
             seed=self.plan.seed,
             device=self.plan.device,

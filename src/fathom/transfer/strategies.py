@@ -25,7 +25,13 @@ _PASSES = 4.0  # over the training images that a size should leave time for
 
 
 def probing(
-    data: DataSettings, backbone: Backbone, *, image_size: int, seed: int, device: str
+    data: DataSettings,
+    backbone: Backbone,
+    summary: Summary,
+    *,
+    image_size: int,
+    seed: int,
+    device: str,
 ) -> Recipe:
     """What is written down of a probe: the network as it came, images as they are evaluated.
 
@@ -39,7 +45,7 @@ def probing(
         image_size=image_size,
         augment=AugmentSettings(crop=NoCrop(), flip=False),
         optimizer=AdamW(),
-        batch_size=32,
+        batch_size=batch_of(summary.num_train, 32),
         epochs=1,
         select="best",
         seed=seed,

@@ -39,8 +39,8 @@ class Survey:
     """Features of training and validation images, the probe, and what else they tell.
 
     image_seconds: a look at one image, seconds of them all. neighbours, means: accuracy by leaving
-    one out, None where no class has two images. unseen: training images that the time did not
-    allow to look at.
+    one out; they and the learning curve of the probe are None where no class has two images.
+    unseen: training images that the time did not allow to look at.
     """
 
     backbone: Backbone
@@ -50,7 +50,7 @@ class Survey:
     probe: Probe
     neighbours: float | None
     means: float | None
-    learning: LearningCurve
+    learning: LearningCurve | None
     domain: Domain | None
     image_size: int
     image_seconds: float
@@ -160,6 +160,7 @@ def survey_of(
         }
         probe = fit_probe(**rows, seed=asked.seed)
         neighbours = fit_neighbours(**rows, seed=asked.seed)
+        points = probe_curve(**rows, seed=asked.seed, probe=probe)
         return Survey(
             backbone=backbone,
             train=train,
@@ -168,7 +169,7 @@ def survey_of(
             probe=probe,
             neighbours=neighbours.top1.get(neighbours.k),
             means=fit_means(**rows).top1,
-            learning=fit_curve(probe_curve(**rows, seed=asked.seed, probe=probe)),
+            learning=fit_curve(points) if points else None,
             domain=_domain(model, sample, train, view, asked.seed) if asked.domain else None,
             image_size=view.image_size,
             image_seconds=image_seconds,
