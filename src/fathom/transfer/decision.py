@@ -59,15 +59,17 @@ class Candidate:
 
 
 def expected_top1(
-    strategy: Strategy, *, right: int, num_images: int, seconds: float, left: float
+    strategy: Strategy, *, right: int, num_images: int, most: int, seconds: float, left: float
 ) -> float:
     """The accuracy after `left` more seconds, from that after the first ones.
 
     One mistake is added, and one more of each kind to the images, so that no network that was right
-    on a handful of images passes for perfect.
+    on a handful of images passes for perfect. most is how many images are of the most frequent
+    class: of a network that names no more right, which could be had by always answering that class,
+    no progress is expected.
     """
     error = (num_images - right + 1) / (num_images + 2)
-    rate = FALL[strategy]
+    rate = FALL[strategy] if right > most else 0.0
     if rate and left > 0:
         error *= (seconds / (seconds + left)) ** rate
     return 1 - error

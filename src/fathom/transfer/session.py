@@ -286,7 +286,12 @@ class Transfer:
             count = done.evaluation.num_images
             right = round(done.evaluation.top1 * count)
             top1 = expected_top1(
-                strategy, right=right, num_images=count, seconds=seconds, left=left
+                strategy,
+                right=right,
+                num_images=count,
+                most=max(map(sum, done.evaluation.matrix)),
+                seconds=seconds,
+                left=left,
             )
             label = None if strategy == "scratch" else best.survey.backbone.label
             candidates.append(Candidate(strategy, label, right, count, seconds, top1))
