@@ -88,8 +88,9 @@ def run_cell(data: Path, strategy: str, seed: int, minutes: float, out: Path) ->
     command = [
         sys.executable, "-m", "fathom", "transfer", str(data), "--strategy", strategy,
         "--minutes", str(minutes), "--seed", str(seed), "--out", str(out / "run"), "--json",
-        "--no-cache",
     ]  # fmt: skip
+    if strategy != "scratch":
+        command.append("--no-cache")
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     (out / "log.txt").write_text(done.stderr)
     if done.returncode:

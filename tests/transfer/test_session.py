@@ -42,7 +42,9 @@ def test_every_strategy_ends_in_an_ordinary_run(
     weights: str, tmp_path: Path, strategy: str
 ) -> None:
     out = tmp_path / "run"
-    records = list(transfer(plan(weights, strategy=strategy, stages=1), out=out))
+    pretrained = {} if strategy != "scratch" else {"image_size": None, "cache": True}
+    given = plan(weights, strategy=strategy, stages=1, **pretrained)
+    records = list(transfer(given, out=out))
     done = records[-1]
     assert isinstance(done, Finished)
     assert (sum(isinstance(r, Surveyed) for r in records) == 1) == (strategy != "scratch")
@@ -104,6 +106,7 @@ def test_what_cannot_be_used_is_refused_before_anything_is_written(
     for settings, message in (
         ({"minutes": 0.0}, "it must be above 0"),
         ({"stages": 0}, "train the last stage at least"),
+        ({"strategy": "scratch"}, "image_size, no_cache: without effect on training from scratch"),
         ({"strategy": "partial", "stages": 99}, "stages is 99, and resnet18 has 2 stages"),
     ):
         with pytest.raises(UserError, match=message):

@@ -80,7 +80,7 @@ class OutputOptions:
     quiet
         Print nothing but errors.
     json
-        Print one JSON object at the end: run, top1, loss, seconds, decision and more.
+        Print one JSON object at the end: run, top1, loss, seconds and more; the curves of --curve.
     """
 
     out: Path | None = None

@@ -46,6 +46,7 @@ class Material:
     environment: Mapping[str, Any]
     cost: Mapping[str, Any]
     weights: Mapping[str, Any]
+    probe: Mapping[str, Any]
     result: Mapping[str, Any]
     evaluation: Evaluation | None
     examples: Mapping[str, Any]
@@ -117,6 +118,7 @@ def read_run(folder: Path) -> Material:
         environment=_optional(run, "environment"),
         cost=_optional(run, "cost"),
         weights=_optional(run, "weights"),
+        probe=_optional(run, "probe"),
         result=_optional(run, "result"),
         evaluation=Evaluation.from_dict(judged["evaluation"]) if judged else None,
         examples=judged.get("examples", {}),

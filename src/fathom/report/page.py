@@ -24,6 +24,7 @@ _CONTENTS = (
     ("classes", "Classes"),
     ("mistakes", "Mistakes"),
     ("calibration", "Calibration"),
+    ("probe", "Probe"),
     ("data", "Data"),
     ("model", "Model"),
     ("machine", "Machine"),
@@ -98,7 +99,13 @@ def _body(run: Material) -> Html:
             results.mistakes(run, found),
             results.calibration(run, found),
         ]
-    about = [setting.data(run), setting.model(run), setting.machine(run), setting.recipe(run)]
+    about = [
+        setting.probe(run),
+        setting.data(run),
+        setting.model(run),
+        setting.machine(run),
+        setting.recipe(run),
+    ]
     content = join([*sections, *about])
     return join(
         [

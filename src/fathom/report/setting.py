@@ -25,6 +25,7 @@ from fathom.report.material import Material
 from fathom.report.verdict import split_word
 from fathom.training.settings import to_dict
 
+_PROBED = "name", "model", "data", "image_size", "seed", "device"  # what a recipe says of a probe
 _FEW = 5  # files left out up to which they are listed openly
 _MANY = 20  # classes from which their counts are folded away
 
@@ -165,6 +166,46 @@ def _published(card: ModelCard) -> Html:
     )
 
 
+def probe(run: Material) -> Html | None:
+    """How the head was fitted, where the run is a probe."""
+    found = run.probe
+    if not found:
+        return None
+    rows = [
+        (
+            f"{score['strength']:g}",
+            _accuracy(score["top1"]),
+            Cell(f"{score['loss']:.4f}", score["loss"]),
+        )
+        for score in found["scores"]
+    ]
+    text = (
+        "The network is as it came; its classifier is a logistic regression on the features of "
+        "the training images, fitted in one go. No step of training was taken."
+    )
+    return el(
+        "section",
+        el("h2", "Probe"),
+        el("p", text),
+        facts(_cross_validated(found)),
+        table(("Strength", "Top-1", "Log loss"), rows, label="Strengths that were tried")
+        if rows
+        else None,
+        id="probe",
+    )
+
+
+def _cross_validated(found: Mapping[str, Any]) -> Iterator[tuple[str, object]]:
+    yield "L2 penalty", f"strength {found['strength']:g}"
+    if not found["folds"]:
+        yield "Cross-validation", "none: no class has a second image to hold out"
+        return
+    yield "Cross-validation", f"{counted(found['folds'], 'fold')} of the training images"
+    yield "Held-out top-1", percent(found["cv_top1"], 2)
+    yield "Held-out log loss", f"{found['cv_loss']:.4f}"
+    yield "Expected calibration error", percent(found["cv_ece"], 2)
+
+
 def machine(run: Material) -> Html | None:
     """The machine and the versions."""
     env = run.environment
@@ -189,9 +230,14 @@ def machine(run: Material) -> Html | None:
 
 def recipe(run: Material) -> Html:
     """The complete recipe by path, and how to run it again."""
-    rows = [(path, _setting(value)) for path, value in _paths(to_dict(run.recipe))]
+    settings = to_dict(run.recipe)
+    if run.probe:  # nothing else of the recipe had an effect
+        settings = {name: settings[name] for name in _PROBED}
+    rows = [(path, _setting(value)) for path, value in _paths(settings)]
     if run.command:
         again: object = el("pre", el("code", run.command))
+    elif run.probe:
+        again = el("p", "The run was started from Python, by fathom.transfer.")
     else:
         again = join([el("p", "The run was started from Python. To start it again:"), _python(run)])
     weights = run.result.get("weights_sha256")

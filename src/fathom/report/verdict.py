@@ -111,6 +111,8 @@ def _interval(found: Evaluation) -> str:
 def _weights(run: Material, found: Evaluation) -> str:
     how = "schedule-free" if run.recipe.ema is None else f"EMA, decay {run.recipe.ema:g}"
     averaged = f", averaged over steps ({how})" if run.recipe.averaged else ""
+    if run.probe:
+        return "The network's weights are as they came; only its classifier was fitted."
     if run.result.get("weights", run.recipe.select) == "last":
         text = f"The weights are those after the last step{averaged}."
         if found.split == "val":

@@ -29,7 +29,7 @@ _PACKAGES = ("torch", "torchvision", "numpy", "pillow", "scikit-learn", "safeten
 def describe(run: Run, setup: Setup) -> None:
     """Store data, environment, split and origin of the weights at the start of a run."""
     run.write("data", _data(setup.dataset))
-    run.write("environment", _environment(setup.runtime))
+    run.write("environment", environment(setup.runtime))
     if setup.weights is not None:
         run.write("weights", asdict(setup.weights))
     run.write_split(_split_rows(setup.dataset))
@@ -50,7 +50,7 @@ def _data(dataset: Dataset) -> dict[str, Any]:
     }
 
 
-def _environment(runtime: Runtime) -> dict[str, Any]:
+def environment(runtime: Runtime) -> dict[str, Any]:
     return {
         "fathom": __version__,
         "python": platform.python_version(),

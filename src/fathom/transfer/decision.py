@@ -121,6 +121,7 @@ class Decision:
                 f"{other.num_images:,} validation images right ({low:.1%} to {high:.1%}) after "
                 f"{other.seconds:.0f} s, and is expected at {other.expected:.1%} at the end."
             )
+        told.append("What is expected rests on rates that are assumed, not measured.")
         if self.domain is not None and self.domain.norm_distance is not None:
             told.append(
                 f"The images are {_NEAR[self.domain.reading]} those that the weights were trained "
@@ -158,8 +159,8 @@ class Decision:
             )
         elif far:
             yield (
-                "That far from their training, weights trained on images like yours would probably "
-                "do better: look for some, or race several with --weights lite0,lite1,lite2."
+                "That far from what the weights were trained on, it is worth looking for weights "
+                "that were trained on images like yours."
             )
 
 

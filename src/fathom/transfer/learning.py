@@ -15,20 +15,18 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from fathom.data.catalog import open_catalog
 from fathom.data.load import Dataset, Split
-from fathom.data.split import split_catalog
 from fathom.errors import require
 from fathom.runtime import generator
 from fathom.training.reports import Finished
-from fathom.training.run import next_folder, refuse_used, write_json
+from fathom.training.run import write_json
 from fathom.training.session import train
 from fathom.training.setup import load_data
 from fathom.transfer.curves import LearningCurve, Point, fit_curve
 from fathom.transfer.probe import fit_probe
 from fathom.transfer.probe_run import checkpoint_of, write_probe
 from fathom.transfer.session import TRAINED, Ground, Plan, Record, Transfer, for_race
-from fathom.transfer.strategies import Strategy, from_scratch
+from fathom.transfer.strategies import Strategy
 
 _SHARES = (1 / 8, 1 / 4, 1 / 2, 1.0)
 _LEAST = 1.0  # seconds of a run, where computing features has taken all the time
@@ -102,14 +100,7 @@ def learning_curves(
     Raises UserError for what `transfer` refuses, and for classes of fewer than 16 training images,
     of which an eighth is too little to learn from.
     """
-    started = time.monotonic() if started is None else started
-    if out is not None:
-        refuse_used(Path(out))
-    plan = replace(plan, data=plan.data.absolute())
-    catalog = open_catalog(plan.data)
-    chosen = split_catalog(catalog, plan.data, choosing=True)
-    folder = Path(out) if out else next_folder(f"{catalog.name}-curve")
-    work = Transfer(plan, chosen, folder, started, None)
+    work = Transfer.of(plan, "curve", out, started)
     ground = yield from work.surveys()
     counts = ground.dataset.counts("train")
     require(
@@ -124,8 +115,9 @@ def learning_curves(
             points.setdefault(learnt.strategy, []).append(learnt.point)
             yield learnt
     curves = {strategy: fit_curve(found) for strategy, found in points.items()}
-    result = Curves(folder, curves, seconds, ground.survey.backbone.label, catalog.name)
-    write_json(folder / "curve.json", result.to_dict())
+    label, name = ground.survey.backbone.label, work.chosen.catalog.name
+    result = Curves(work.folder, curves, seconds, label, name)
+    write_json(work.folder / "curve.json", result.to_dict())
     yield result
 
 
@@ -157,7 +149,7 @@ def _at(
     yield learnt("probe", *_right(done), time.monotonic() - began)
     for strategy in TRAINED:
         if strategy == "scratch":
-            recipe = from_scratch(ground.recipe, work.summary, minutes=seconds / 60)
+            recipe = work.fresh(seconds)
             whole = for_race(load_data(recipe, None, chosen=work.chosen), plan.seed)
             data = whole if share == 1 else _part(whole, share, plan.seed)
             recipe = replace(recipe, batch_size=_batch(recipe.batch_size, data))

@@ -122,20 +122,17 @@ def fit_probe(
     scale = centred.square().sum(1).mean().sqrt().item() or 1.0
     basis, coordinates = eigenbasis(centred.div_(scale))
     weights = rows.weights(balanced)
-    search = _Search((), torch.zeros(0, dtype=torch.int64), torch.zeros(0, num_classes), None)
-    if parts:
-        search = _search(rows, coordinates, weights, fold, parts, strengths)
-    strength, factor = _chosen(search, strengths)
+    search = _search(rows, coordinates, weights, fold, parts, strengths)
     problem = Logistic(coordinates, targets, num_classes=num_classes, weights=weights[None])
-    theta = problem.fit(strength, search.start)[0]
-    weight = theta[:, :-1] @ basis.T * (factor / scale)
-    bias = factor * (theta[:, -1] - theta[:, -1].mean()) - weight @ centre
+    theta = problem.fit(search.strength, search.start)[0]
+    weight = theta[:, :-1] @ basis.T * (search.factor / scale)
+    bias = search.factor * (theta[:, -1] - theta[:, -1].mean()) - weight @ centre
     top1, loss, ece = _measured(search.held_out, targets[search.scored])
     return Probe(
         weight=weight,
         bias=bias,
-        strength=strength,
-        factor=factor,
+        strength=search.strength,
+        factor=search.factor,
         folds=parts,
         scores=search.scores,
         scored=search.scored,
@@ -150,6 +147,8 @@ def fit_probe(
 class _Search:
     """What the cross-validation found; start is a theta for the fit to all rows."""
 
+    strength: float
+    factor: float
     scores: tuple[Score, ...]
     scored: Tensor
     held_out: Tensor
@@ -181,6 +180,10 @@ def _search(
     strengths: Sequence[float],
 ) -> _Search:  # fmt: skip
     """Go down the strengths, all folds at once, until their scores stop getting better."""
+    if not parts:
+        strength = strengths[0] if len(strengths) == 1 else BLIND_STRENGTH
+        nothing = torch.zeros(0, dtype=torch.int64), torch.zeros(0, rows.num_classes)
+        return _Search(strength, BLIND_FACTOR, (), *nothing, None)
     masks = torch.stack([(fold != part)[rows.groups].float() for part in range(parts)])
     problem = Logistic(
         coordinates, rows.targets, num_classes=rows.num_classes, weights=masks * weights
@@ -190,17 +193,18 @@ def _search(
     counted = (weights * torch.bincount(rows.groups)[rows.groups])[scored]  # a whole image's
     theta = None
     scores: list[Score] = []
-    best: tuple[float, Tensor, Tensor] | None = None
+    best: tuple[Score, Tensor, Tensor] | None = None
     for strength in strengths:
         theta = problem.fit(strength, theta, tolerance=_LOOSE)
         logits = _held_out_logits(theta, coordinates[scored], own)
         scores.append(_score(strength, logits, rows.targets[scored], counted))
-        if best is None or scores[-1].loss < best[0]:
-            best = scores[-1].loss, scores[-1].factor * logits, theta.mean(0, keepdim=True)
-        if min(score.loss for score in scores[-_PATIENCE:]) > best[0]:
+        if best is None or scores[-1].loss < best[0].loss:
+            best = scores[-1], scores[-1].factor * logits, theta.mean(0, keepdim=True)
+        if min(score.loss for score in scores[-_PATIENCE:]) > best[0].loss:
             break
     assert best is not None
-    return _Search(tuple(scores), scored, best[1], best[2])
+    found, held_out, start = best
+    return _Search(found.strength, found.factor, tuple(scores), scored, held_out, start)
 
 
 def _held_out_logits(theta: Tensor, coordinates: Tensor, own: Tensor) -> Tensor:
@@ -232,14 +236,6 @@ def _score(strength: float, logits: Tensor, targets: Tensor, weights: Tensor) ->
     found = minimize_scalar(loss, bounds=(low, high), method="bounded", options={"xatol": 1e-3})
     top1 = (logits.argmax(1) == targets).double().mean().item()
     return Score(strength, math.exp(found.x), float(found.fun), top1)
-
-
-def _chosen(search: _Search, strengths: Sequence[float]) -> tuple[float, float]:
-    """Strength and factor: of lowest held-out loss, or those for when nothing is held out."""
-    if not search.scores:
-        return (strengths[0] if len(strengths) == 1 else BLIND_STRENGTH), BLIND_FACTOR
-    best = min(search.scores, key=lambda score: score.loss)
-    return best.strength, best.factor
 
 
 def _measured(logits: Tensor, targets: Tensor) -> tuple[float | None, float | None, float | None]:

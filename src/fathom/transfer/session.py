@@ -70,6 +70,18 @@ class Plan:
             self.stages is None or self.stages >= 1,
             f"stages is {self.stages}; train the last stage at least",
         )
+        unused = {
+            "image_size": self.image_size is not None,
+            "trust_images": self.trust_images,
+            "no_cache": not self.cache,
+            "several weights": len(self.backbones) > 1,
+        }
+        given = [name for name, is_given in unused.items() if is_given]
+        require(
+            self.strategy != "scratch" or not given,
+            f"{', '.join(given)}: without effect on training from scratch, which takes no "
+            "pretrained weights; leave out what belongs to them",
+        )
         require(bool(self.backbones), "no pretrained weights; name some with --weights")
 
 
@@ -111,14 +123,7 @@ def transfer(
     Raises UserError for data, weights or settings that cannot be used, and for images that do not
     fit the weights.
     """
-    started = time.monotonic() if started is None else started
-    if out is not None:
-        refuse_used(Path(out))
-    plan = replace(plan, data=plan.data.absolute())
-    catalog = open_catalog(plan.data)
-    chosen = split_catalog(catalog, plan.data, choosing=True)
-    folder = Path(out) if out else next_folder(f"{catalog.name}-transfer")
-    yield from Transfer(plan, chosen, folder, started, command).records()
+    yield from Transfer.of(plan, "transfer", out, started, command).records()
 
 
 @dataclass(frozen=True)
@@ -149,6 +154,25 @@ class Transfer:
         self.runtime = choose_runtime(plan.device)
         self.spent: dict[str, float] = {}
 
+    @classmethod
+    def of(
+        cls,
+        plan: Plan,
+        what: str,
+        out: str | Path | None,
+        started: float | None = None,
+        command: str | None = None,
+    ) -> Transfer:
+        """Open the data and split them; the folder is out, by default runs/DATA-what."""
+        started = time.monotonic() if started is None else started
+        if out is not None:
+            refuse_used(Path(out))
+        plan = replace(plan, data=plan.data.absolute())
+        catalog = open_catalog(plan.data)
+        chosen = split_catalog(catalog, plan.data, choosing=True)
+        folder = Path(out) if out else next_folder(f"{catalog.name}-{what}")
+        return cls(plan, chosen, folder, started, command)
+
     @property
     def work(self) -> Path:
         """Where the measurements lie."""
@@ -161,8 +185,7 @@ class Transfer:
     def records(self) -> Iterator[Record]:
         """The whole of it."""
         if self.plan.strategy == "scratch":
-            base = self._probing(self.plan.backbones[0])
-            recipe = from_scratch(base, self.summary, minutes=self.plan.minutes)
+            recipe = self.fresh(self.plan.minutes * 60)
             yield from train(recipe, out=self.folder, started=self.started, command=self.command)
             return
         best = yield from self.surveys()
@@ -256,6 +279,17 @@ class Transfer:
             stages=best.stages if strategy == "partial" else None,
         )
 
+    def fresh(self, seconds: float, *, start: Path | None = None) -> Recipe:
+        """The recipe of training from scratch, or on from a race of it."""
+        return from_scratch(
+            self.plan.data,
+            self.summary,
+            minutes=seconds / 60,
+            seed=self.plan.seed,
+            device=self.plan.device,
+            start=start,
+        )
+
     def _tune(self, best: Ground, strategy: Strategy, start: Path) -> Iterator[Record]:
         recipe = self.tuning(best, strategy, start, max(self.left(), 1.0))
         yield from train(recipe, out=self.folder, command=self.command, dataset=best.dataset)
@@ -270,7 +304,7 @@ class Transfer:
         for strategy in TRAINED:
             before = time.monotonic()
             if strategy == "scratch":
-                recipe = from_scratch(best.recipe, self.summary, minutes=share / 60)
+                recipe = self.fresh(share)
                 data = for_race(load_data(recipe, None, chosen=self.chosen), self.plan.seed)
             else:
                 recipe = self.tuning(best, strategy, starts["probe"], share)
@@ -302,9 +336,7 @@ class Transfer:
         if winner == "probe":
             yield self._keep_probe(best)
         elif winner == "scratch":
-            recipe = from_scratch(
-                best.recipe, self.summary, minutes=left / 60, start=starts["scratch"]
-            )
+            recipe = self.fresh(left, start=starts[winner])
             yield from train(recipe, out=self.folder, command=self.command)
         else:
             yield from self._tune(best, winner, starts[winner])

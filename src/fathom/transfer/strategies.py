@@ -90,10 +90,16 @@ def tuning(
 
 
 def from_scratch(
-    probe: Recipe, summary: Summary, *, minutes: float, start: Path | None = None
+    data: DataSettings,
+    summary: Summary,
+    *,
+    minutes: float,
+    seed: int,
+    device: str,
+    start: Path | None = None,
 ) -> Recipe:
     """The default recipe with fresh weights, or with those of a race of it that went before."""
-    fresh = known("default", probe.data, summary=summary)
+    fresh = known("default", data, summary=summary)
     model = fresh.model if start is None else replace(fresh.model, weights=str(start))
     return replace(
         fresh,
@@ -102,8 +108,8 @@ def from_scratch(
         epochs=None,
         minutes=minutes,
         select="best",
-        seed=probe.seed,
-        device=probe.device,
+        seed=seed,
+        device=device,
     )
 
 

@@ -1,0 +1,167 @@
+"""Does a deeper network train better? Plain and residual networks of two depths and more."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from fathom.experiments.arms import comparing
+from fathom.experiments.cell import Cell
+from fathom.experiments.nouns import Arm, Experiment, Findings, Judged, Results, Setting, Values
+from fathom.experiments.words import percent, points
+from fathom.figures.charts import Axis, LineChart, Point, PointChart, Series
+from fathom.training.reports import StepReport
+
+_CURVE = 40  # points of a curve, at most
+
+
+def degradation(setting: Setting) -> Experiment:
+    """Plain networks get worse with depth, in training too; residual ones do not.
+
+    Source: He et al. 2015, arXiv:1512.03385, Figures 1 and 6: on CIFAR-10 the plain network of 56
+    layers ends with a higher training error than that of 20, and with shortcuts the deeper one is
+    the better one.
+
+        fathom experiment degradation --data DATA --minutes 15
+
+    Departures: the recipe of `fathom.experiments.arms.comparing`, a short cycle and no crops, so
+    that the training error is measured on the very images that trained, in evaluation mode; the
+    paper trains 64,000 steps and counts augmented batches. Measured: docs/results/experiments.md.
+    """
+    depths = (8, 14) if setting.quick else (20, 56)
+    arms = [
+        Arm(
+            f"{kind} {depth}",
+            comparing(
+                setting,
+                "cifar_resnet20",
+                spec={"depths": [(depth - 2) // 6] * 3, "residual": kind == "residual"},
+            ),
+            {"kind": kind, "depth": depth},
+        )
+        for kind in ("plain", "residual")
+        for depth in depths
+    ]
+    return Experiment(
+        title="Does a deeper network train better?",
+        expected=(
+            "The plain network of 56 layers ends with a higher training error than that of 20, "
+            "although it could imitate it; the residual one of 56 does not."
+        ),
+        arms=arms,
+        measure=_measure,
+        findings=_findings,
+        watch=_watch,
+        claims=("degradation.train_error", "degradation.residual_cures"),
+    )
+
+
+def _watch(cell: Cell, report: StepReport) -> None:
+    cell.log.setdefault("losses", []).append(report.loss)
+
+
+def _measure(cell: Cell) -> Values:
+    train, judged = cell.evaluation("train"), cell.evaluation()
+    losses = cell.log["losses"]
+    every = max(1, len(losses) // _CURVE)
+    parts = [losses[i : i + every] for i in range(0, len(losses), every)]
+    return {
+        "train_error": 1 - train.top1,
+        "train_loss": train.loss,
+        "test_error": 1 - judged.top1,
+        "curve_steps": [min((i + 1) * every, len(losses)) for i in range(len(parts))],
+        "curve_losses": [sum(part) / len(part) for part in parts],
+    }
+
+
+def _findings(results: Results) -> Findings:
+    plain, deep_plain, residual, deep_residual = results.arms
+    sentences = [
+        _told(results, plain, deep_plain),
+        _told(results, residual, deep_residual),
+    ]
+    worse = _verdict(results, plain, deep_plain)
+    cured = _verdict(results, residual, deep_residual)
+    verdicts = {
+        "degradation.train_error": Judged(
+            "demonstrated" if worse > 0 else "not-reproduced",
+            _computed(results, (plain, deep_plain)),
+            sentences[0],
+        ),
+        "degradation.residual_cures": Judged(
+            "demonstrated" if worse > 0 and cured <= 0 else "not-reproduced",
+            _computed(results, results.arms),
+            f"{sentences[1]} {sentences[0]}",
+        ),
+    }
+    return Findings(tuple(sentences), (_errors(results), _curves(results)), verdicts)
+
+
+def _verdict(results: Results, shallow: str, deep: str) -> int:
+    """1 where the deeper network's training error is higher beyond doubt, -1 where it is lower, 0
+    where the intervals overlap."""
+    one, other = (results.spread(arm, "train_error") for arm in (shallow, deep))
+    if not one.apart_from(other):
+        return 0
+    return 1 if other.mean > one.mean else -1
+
+
+def _told(results: Results, shallow: str, deep: str) -> str:
+    one, other = (results.spread(arm, "train_error") for arm in (shallow, deep))
+    difference = results.difference(deep, shallow, "train_error")
+    tests = [results.spread(arm, "test_error").mean for arm in (shallow, deep)]
+    text = (
+        f"{deep.capitalize()} ends with a training error of {percent(other)}, {shallow} with "
+        f"{percent(one)}: {points(difference)}. Their {results.setting['judge']} errors are "
+        f"{100 * tests[1]:.1f} and {100 * tests[0]:.1f} %."
+    )
+    if not _verdict(results, shallow, deep):
+        text += " The intervals overlap, so these seeds show no difference."
+    return text
+
+
+def _computed(results: Results, arms: Sequence[str]) -> Values:
+    return {
+        f"{arm}, {name} error (%)": round(100 * results.spread(arm, key).mean, 2)
+        for arm in arms
+        for name, key in (("training", "train_error"), (results.setting["judge"], "test_error"))
+    }
+
+
+def _errors(results: Results) -> PointChart:
+    points = {}
+    judge = {"test": "test", "val": "validation"}[results.setting["judge"]]
+    for name, key in (("training", "train_error"), (judge, "test_error")):
+        found = [results.spread(arm, key) for arm in results.arms]
+        points[name] = [
+            Point(100 * s.mean, s.low and 100 * s.low, s.high and 100 * s.high) for s in found
+        ]
+    return PointChart(
+        "Error at the end of training",
+        results.arms,
+        Axis("Error (%)"),
+        points,
+        f"{results.caption} Mean and 95 % interval.",
+    )
+
+
+def _curves(results: Results) -> LineChart:
+    series = []
+    for arm in results.arms:
+        runs = results.values(arm, "curve_losses")
+        columns = list(zip(*runs, strict=True))
+        series.append(
+            Series(
+                arm,
+                results.values(arm, "curve_steps")[0],
+                [sum(column) / len(column) for column in columns],
+                [min(column) for column in columns],
+                [max(column) for column in columns],
+            )
+        )
+    return LineChart(
+        "Training loss along the way",
+        Axis("Step"),
+        Axis("Training loss (nats)"),
+        series,
+        f"{results.caption} Mean over the seeds, and their range.",
+    )
