@@ -11,14 +11,15 @@ SOURCE = Path(__file__).parent.parent / "src" / "fathom"
 
 LAYERS = {
     **dict.fromkeys(("version", "errors"), -1),
-    **dict.fromkeys(("runtime", "preprocess", "layers", "regularize"), 0),
+    **dict.fromkeys(("runtime", "preprocess", "layers", "regularize", "spread"), 0),
     **dict.fromkeys(("models", "data"), 1),
     **dict.fromkeys(("costs", "evaluate", "weights"), 2),
     **dict.fromkeys(("features", "training", "tta"), 3),
     **dict.fromkeys(("classifier", "keeps", "ledger", "recipes", "figures"), 4),
     **dict.fromkeys(("ablation", "preview", "report", "transfer"), 5),
-    "cli": 6,
-    **dict.fromkeys(("__main__", "__init__"), 7),
+    "experiments": 6,
+    "cli": 7,
+    **dict.fromkeys(("__main__", "__init__"), 8),
 }
 
 

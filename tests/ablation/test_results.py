@@ -13,15 +13,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fathom.ablation import Budget, Plan, choose_arms, make_plan
-from fathom.ablation.results import RunResult, collect, paired, student_t
+from fathom.ablation.results import RunResult, collect, paired
 from tests.ablation.small import BASE, plan_of, write_run
 
 Scores = Mapping[str, Sequence[float | None]]
-
-
-@pytest.mark.parametrize(("freedom", "quantile"), [(1, 12.706), (2, 4.303), (4, 2.776), (9, 2.262)])
-def test_students_quantiles_are_those_of_the_table(freedom: int, quantile: float) -> None:
-    assert student_t(freedom) == pytest.approx(quantile, abs=5e-4)
 
 
 def scored(top1: float | None, seed: int = 0, state: Any = "finished", **more: Any) -> RunResult:

@@ -14,6 +14,7 @@ from typing import Any, Literal
 
 from fathom.ablation.plan import Arm, Kind, Plan
 from fathom.errors import UserError
+from fathom.spread import spread
 from fathom.training.run import FORMAT, Run, write_json
 
 RESULTS = "results.json"
@@ -233,18 +234,8 @@ def paired(runs: Sequence[RunResult], base: Sequence[RunResult]) -> Difference |
     ]
     if not pairs:
         return None
-    mean, count = fmean(pairs), len(pairs)
-    if count == 1:
-        return Difference(mean, None, None, 1)
-    half = student_t(count - 1) * stdev(pairs) / count**0.5
-    return Difference(mean, mean - half, mean + half, count)
-
-
-def student_t(freedom: int) -> float:
-    """The 97.5 % quantile of Student's t with so many degrees of freedom: 4.303 with 2."""
-    from scipy.stats import t  # type: ignore[import-untyped]
-
-    return float(t.ppf(0.975, freedom))
+    found = spread(pairs)
+    return Difference(found.mean, found.low, found.high, found.count)
 
 
 def _verdict(
