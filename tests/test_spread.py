@@ -37,7 +37,7 @@ def test_one_value_has_no_interval_and_is_never_apart() -> None:
 
 
 def test_intervals_are_apart_only_where_they_do_not_touch() -> None:
-    low, high, across = (Spread(0, *ends, 1, 3) for ends in ((0, 1), (2, 3), (0.5, 2.5)))
+    low, high, across = (Spread(0, a, b, 1, 3) for a, b in ((0, 1), (2, 3), (0.5, 2.5)))
     assert low.apart_from(high)
     assert high.apart_from(low)
     assert not low.apart_from(across)
@@ -46,5 +46,5 @@ def test_intervals_are_apart_only_where_they_do_not_touch() -> None:
 
 def test_differences_are_taken_value_by_value() -> None:
     assert paired([3.0, 5.0], [1.0, 3.0]) == Spread(2.0, 2.0, 2.0, 0.0, 2)
-    with pytest.raises(ValueError, match="shorter"):
+    with pytest.raises(ValueError, match="longer"):
         paired([1.0], [1.0, 2.0])
