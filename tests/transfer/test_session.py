@@ -53,7 +53,10 @@ def test_every_strategy_ends_in_an_ordinary_run(
     assert again.top1 == done.evaluation.top1
     image = torch.zeros(1, 8, 8, dtype=torch.uint8)
     assert len(fathom.load(out).predict([image])[0].top) == 5
-    write_report(out)
+    report = write_report(out).read_text(encoding="utf-8")
+    assert ('id="probe"' in report) == (strategy == "probe")
+    assert ('id="training"' in report) == (strategy != "probe"), "a probe has no curves"
+    assert ("optimizer.lr" in report) == (strategy != "probe"), "nor an optimizer"
     if strategy != "scratch":
         assert done.evaluation.top1 > 0.5
 

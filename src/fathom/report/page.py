@@ -92,7 +92,7 @@ def _policy(*scripts: str) -> str:
 
 def _body(run: Material) -> Html:
     found = run.evaluation
-    sections = [results.training(run)]
+    sections: list[Html | None] = [results.training(run)]
     if found is not None:
         sections += [
             results.classes(run, found),

@@ -79,8 +79,10 @@ def _key_figures(run: Material) -> Iterator[tuple[str, str, str]]:
         yield "Parameters", short_count(run.cost["params"]), f"{macs} MACs for one image"
 
 
-def training(run: Material) -> Html:
-    """Curves by epoch and by step, and the warnings of the run."""
+def training(run: Material) -> Html | None:
+    """Curves by epoch and by step, and warnings; None for a probe, which has none."""
+    if run.probe:
+        return None
     kept = run.kept_epoch if run.recipe.select == "best" else None
     charts = []
     if run.epochs:
