@@ -149,3 +149,11 @@ def test_classes_are_those_of_the_weights_whoever_named_them(
 def test_weights_of_another_network_are_refused(plain: Path) -> None:
     with pytest.raises(UserError, match="do not fit this network"):
         Backbone("resnet18", str(plain)).build()
+
+
+def test_a_folder_of_the_same_name_does_not_hide_lite(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "lite").mkdir()
+    assert find_backbones("lite") == (Backbone("efficientnet_lite0", "lite"),)

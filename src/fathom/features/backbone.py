@@ -114,6 +114,8 @@ def _named(entry: str) -> tuple[str | None, str]:
     """The network that an entry itself says, None where it does not, and its source."""
     if entry in _LITE:
         return _LITE[entry], "lite"
+    if entry == "lite" or entry.partition(":")[0] in ("torchvision", "timm"):
+        return None, entry  # before files of the same names, as in `fathom.weights.sources`
     path = Path(entry).expanduser()
     if path.exists():
         require(
@@ -126,8 +128,6 @@ def _named(entry: str) -> tuple[str | None, str]:
     if at and "/" not in name:
         require(bool(source), f"--weights {entry} names no source behind @; it takes {_WAYS}")
         return name, source
-    if entry == "lite" or entry.partition(":")[0] in ("torchvision", "timm"):
-        return None, entry
     raise UserError(f"no weights called {entry!r}; --weights takes {_WAYS}")
 
 
