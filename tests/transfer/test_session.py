@@ -117,6 +117,12 @@ def test_what_cannot_be_used_is_refused_before_anything_is_written(
         assert not (tmp_path / "run" / "recipe.json").exists()
 
 
+def test_what_a_stopped_race_left_is_not_written_over(weights: str, tmp_path: Path) -> None:
+    (tmp_path / "run" / "transfer" / "probe").mkdir(parents=True)
+    with pytest.raises(UserError, match="stopped before it trained; remove it, or choose another"):
+        list(transfer(plan(weights), out=tmp_path / "run"))
+
+
 @pytest.mark.parametrize("strategy", ["auto", "probe"])
 def test_two_images_a_class_are_enough(weights: str, tmp_path: Path, strategy: str) -> None:
     """One of them trains and one judges; nothing can be cross-validated, and no curve is drawn."""

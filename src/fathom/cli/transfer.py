@@ -108,10 +108,6 @@ def transfer(
         not how.curve or how.strategy == "auto",
         f"--strategy {how.strategy} has no effect with --curve, which measures all of them",
     )
-    if output.out is not None:
-        from fathom.training.run import refuse_used
-
-        refuse_used(output.out)
     from fathom.features.backbone import find_backbones
     from fathom.transfer.session import Plan
     from fathom.transfer.session import transfer as run_transfer

@@ -167,6 +167,11 @@ class Transfer:
         started = time.monotonic() if started is None else started
         if out is not None:
             refuse_used(Path(out))
+            require(
+                not (Path(out) / TRANSFER).exists(),
+                f"{out} holds what a transfer measured that was stopped before it trained; remove "
+                "it, or choose another with --out. Features that were computed are kept elsewhere",
+            )
         plan = replace(plan, data=plan.data.absolute())
         catalog = open_catalog(plan.data)
         chosen = split_catalog(catalog, plan.data, choosing=True)
