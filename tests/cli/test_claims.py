@@ -11,7 +11,17 @@ import pytest
 from fathom.cli import main
 
 Call = Callable[..., tuple[int, str, str]]
-FIELDS = {"id", "kind", "text", "stated", "computed", "verdict", "explanation", "source"}
+FIELDS = {
+    "id",
+    "kind",
+    "text",
+    "stated",
+    "computed",
+    "verdict",
+    "explanation",
+    "source",
+    "experiment",
+}
 
 
 @pytest.fixture

@@ -6,6 +6,7 @@ import json
 import math
 import time
 from collections import Counter
+from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import get_args
@@ -15,6 +16,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fathom.errors import UserError
+from fathom.figures.charts import Axis, Point, PointChart, chart_to_dict
 from fathom.ledger import Row, claims
 from fathom.ledger.claim import (
     Judgement,
@@ -245,19 +247,43 @@ def test_the_page_shows_every_row(rows: list[Row]) -> None:
         assert in_words(row.computed) in page.text
 
 
-def test_the_page_asks_nothing_of_the_network_and_runs_no_script(rows: list[Row]) -> None:
+def test_the_page_asks_nothing_of_the_network(rows: list[Row]) -> None:
     source = claims_page(rows)
     page = _Page(source)
-    assert not page.all("script")
     assert not {"link", "iframe", "object", "embed", "base", "form", "img"} & {
         tag for tag, _ in page.tags
     }
     assert all((a["href"] or "").startswith("#") for a in page.all("a"))
     assert not any("src" in attributes for _, attributes in page.tags)
-    assert "url(" not in source
-    assert "@import" not in source
     policy = next(m["content"] for m in page.all("meta") if m.get("http-equiv"))
     assert "default-src 'none'" in (policy or "")
+
+
+def test_the_page_has_scripts_only_for_the_charts_of_recorded_experiments(
+    rows: list[Row], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    chart = PointChart("Errors", ["a"], Axis("Error (%)"), {"test": [Point(1.0)]}, "Three seeds.")
+    results = {"findings": {"charts": [chart_to_dict(chart)]}}
+    row = next(row for row in rows if row.kind == "experiment")
+    other = next(row for row in rows if row.kind == "computed")
+    known = {"degradation": results}
+    monkeypatch.setattr("fathom.report.claims_page.recorded", known.get)
+    shown = replace(row, experiment="degradation")
+
+    drawn = _Page(claims_page([shown, other]))
+    assert [figure for figure in drawn.all("script") if figure.get("type")] == [
+        {"type": "application/json"}
+    ]
+    assert "Errors" in drawn.text
+    assert "Three seeds." in drawn.text
+    assert len(drawn.all("figure")) == 1
+
+    known.clear()
+    bare = claims_page([shown, other])
+    assert not _Page(bare).all("script")
+    assert "script-src &#x27;none&#x27;" in bare
+    assert "url(" not in bare
+    assert "@import" not in bare
 
 
 def test_the_page_filters_by_verdict_with_links_alone(rows: list[Row]) -> None:

@@ -79,7 +79,7 @@ def test_auto_races_all_four_tells_why_and_goes_on_with_one(weights: str, tmp_pa
     records = list(transfer(plan(weights, minutes=0.15), out=out))
     raced = [r.candidate for r in records if isinstance(r, Raced)]
     assert [c.strategy for c in raced] == ["probe", "partial", "finetune", "scratch"]
-    assert len({c.num_images for c in raced}) == 1, "all on the same images"
+    assert len({c.raced.num_images for c in raced}) == 1, "all on the same images"
     (decided,) = [r.decision for r in records if isinstance(r, Decided)]
     assert decided.chosen.expected == max(c.expected for c in raced)
     stored = json.loads((out / "transfer" / "decision.json").read_text())

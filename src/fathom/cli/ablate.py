@@ -4,12 +4,9 @@ from __future__ import annotations
 
 import json
 import re
-import shlex
-import signal
 import sys
-import time
-from collections.abc import Generator, Iterator, Sequence
-from contextlib import closing, contextmanager
+from collections.abc import Generator, Sequence
+from contextlib import closing
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -17,6 +14,7 @@ from typing import TYPE_CHECKING, Annotated
 from cyclopts import Group, Parameter
 
 from fathom.cli.assignments import assignment
+from fathom.cli.follow import NowAndThen, command_line, terminable
 from fathom.errors import require
 
 if TYPE_CHECKING:
@@ -27,7 +25,6 @@ _ARMS = Group("What is compared", sort_key=1)
 _BUDGET = Group("What each arm may spend (one of three)", sort_key=2)
 _OUTPUT = Group("Runs and output", sort_key=3)
 _FLAG = Parameter(negative="", show_default=False)
-_EVERY = 30.0  # seconds between two lines on the steps of a run
 
 
 @Parameter(name="*", group=_ARMS)
@@ -182,7 +179,7 @@ def _plan(
         jobs=1 if output.jobs is None else output.jobs,
         cores=available_cores(),
         notes=notes,
-        command=shlex.join(["fathom", *sys.argv[1:]]),
+        command=command_line(),
     )
     name = re.sub(r"\.(zip|tar|csv)(\.\w+)?$", "", Path(source or changes["data.train"]).name)
     return plan, output.out or next_folder(f"ablate-{name}-{base.model.name}")
@@ -210,7 +207,7 @@ def _follow(stream: Generator[Record, None, None], out: Path, output: OutputOpti
     results: Results | None = None
     shown = _Lines()
     try:
-        with _terminable(), closing(stream) as records:
+        with terminable(), closing(stream) as records:
             for record in records:
                 shown.show(record)
                 _write_reports(record, out)
@@ -231,20 +228,6 @@ def _follow(stream: Generator[Record, None, None], out: Path, output: OutputOpti
     return 0
 
 
-@contextmanager
-def _terminable() -> Iterator[None]:
-    """SIGTERM stops as Ctrl-C does."""
-
-    def interrupt(number: int, frame: object) -> None:
-        raise KeyboardInterrupt
-
-    before = signal.signal(signal.SIGTERM, interrupt)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, before)
-
-
 def _write_reports(record: Record, out: Path) -> None:
     """The report of a run that has ended, and that of them all."""
     from fathom.ablation import Ended, Finished
@@ -261,7 +244,7 @@ class _Lines:
     """Plain lines on standard error: of a run's steps now and then, of all else always."""
 
     def __init__(self) -> None:
-        self._said: dict[tuple[str, int], float] = {}
+        self._due = NowAndThen()
 
     def show(self, record: Record) -> None:
         """Print one record, unless its run has spoken just now."""
@@ -285,13 +268,6 @@ class _Lines:
             text = f"{record.arm} seed {record.seed}: {_end(record)}"
         if text is not None:
             print(text, file=sys.stderr, flush=True)
-
-    def _due(self, arm: str, seed: int) -> bool:
-        now = time.monotonic()
-        due = now - self._said.get((arm, seed), -_EVERY) >= _EVERY
-        if due:
-            self._said[arm, seed] = now
-        return due
 
 
 def _end(record: Ended) -> str:

@@ -1,4 +1,7 @@
-"""A stream of reports onto the terminal, and the end of a run, for `train` and `transfer`."""
+"""A stream of reports onto the terminal, and the end of a run, for `train` and `transfer`.
+
+Below them what every long command needs: its own words, SIGTERM, and lines that are not too many.
+"""
 
 from __future__ import annotations
 
@@ -6,6 +9,7 @@ import json
 import shlex
 import signal
 import sys
+import time
 from collections.abc import Callable, Generator, Iterator
 from contextlib import closing, contextmanager, suppress
 from pathlib import Path
@@ -15,6 +19,9 @@ from fathom.errors import UserError
 
 if TYPE_CHECKING:
     from fathom.training.reports import Finished, Report
+
+
+_EVERY = 30.0  # seconds between two lines on the steps of a run
 
 
 def command_line() -> str:
@@ -110,6 +117,34 @@ class _Interrupt:
             raise KeyboardInterrupt
         self.asked = True
         print("\nfathom: stopping after this step; once more to stop at once", file=sys.stderr)
+
+
+@contextmanager
+def terminable() -> Iterator[None]:
+    """SIGTERM stops as Ctrl-C does."""
+
+    def interrupt(number: int, frame: object) -> None:
+        raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGTERM, interrupt)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+class NowAndThen:
+    """Whether a run of an arm and a seed may speak again: half a minute after it last did."""
+
+    def __init__(self) -> None:
+        self._said: dict[tuple[str, int], float] = {}
+
+    def __call__(self, arm: str, seed: int) -> bool:
+        now = time.monotonic()
+        due = now - self._said.get((arm, seed), -_EVERY) >= _EVERY
+        if due:
+            self._said[arm, seed] = now
+        return due
 
 
 @contextmanager

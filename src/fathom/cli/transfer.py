@@ -173,8 +173,8 @@ def _lines(record: Surveyed | Raced | Decided) -> Iterator[str]:
     elif isinstance(record, Raced):
         one = record.candidate
         yield (
-            f"{one.strategy}: {one.top1:.1%} of {one.num_images:,} validation images after "
-            f"{one.seconds:.0f} s"
+            f"{one.strategy}: {one.top1:.1%} of {one.raced.num_images:,} validation images after "
+            f"{one.raced.seconds:.0f} s"
         )
     else:
         yield from record.survey.sentences()

@@ -18,7 +18,10 @@ DATA_HELP = (
 _DATA_FIELDS = {"train_data": "train", "val_data": "val", "test_data": "test"}
 
 
-@Parameter(name="*", group=Group("Data", sort_key=1))
+DATA_GROUP = Group("Data", sort_key=1)
+
+
+@Parameter(name="*", group=DATA_GROUP)
 @dataclass(frozen=True)
 class DataOptions:
     """Where the images are.

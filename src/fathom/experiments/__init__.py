@@ -13,22 +13,39 @@ the cells and from nothing else, so that they can be made again from a results f
     cells/ARM-SEED.json   the values of a cell; its run folder, where one was trained, beside it
     results.json      values, setting, sentences, verdicts, charts
     report.html       all of it, to look at
+
+Importing this package imports nothing heavy, so that the list of experiments is quick.
 """
 
-from fathom.experiments.make import make_plan, make_setting
-from fathom.experiments.nouns import Arm, Experiment, Findings, Judged, Results, Setting
-from fathom.experiments.plan import Plan
-from fathom.experiments.registry import EXPERIMENTS, about, known_experiment
-from fathom.experiments.session import (
-    Finished,
-    Measured,
-    Record,
-    Stepping,
-    Timed,
-    read_results,
-    resume,
-    run,
-)
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from fathom.experiments.make import make_plan, make_setting
+    from fathom.experiments.nouns import Arm, Experiment, Findings, Judged, Results, Setting
+    from fathom.experiments.plan import Plan
+    from fathom.experiments.registry import EXPERIMENTS, about, known_experiment
+    from fathom.experiments.session import (
+        Finished,
+        Measured,
+        Record,
+        Stepping,
+        Timed,
+        read_results,
+        resume,
+        run,
+    )
+
+_HOMES = {
+    **dict.fromkeys(("make_plan", "make_setting"), "make"),
+    **dict.fromkeys(("Arm", "Experiment", "Findings", "Judged", "Results", "Setting"), "nouns"),
+    **dict.fromkeys(("Plan",), "plan"),
+    **dict.fromkeys(("EXPERIMENTS", "about", "known_experiment"), "registry"),
+    **dict.fromkeys(
+        ("Finished", "Measured", "Record", "Stepping", "Timed", "read_results", "resume", "run"),
+        "session",
+    ),
+}
 
 __all__ = [
     "EXPERIMENTS",
@@ -52,3 +69,11 @@ __all__ = [
     "resume",
     "run",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module 'fathom.experiments' has no attribute {name!r}")
+    value = getattr(import_module(f"fathom.experiments.{_HOMES[name]}"), name)
+    globals()[name] = value
+    return value

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from fathom.experiments.arms import comparing
 from fathom.experiments.cell import Cell
+from fathom.experiments.ending import JUDGES
 from fathom.experiments.nouns import Arm, Experiment, Findings, Judged, Results, Setting, Values
 from fathom.experiments.words import percent, points
 from fathom.figures.charts import Axis, LineChart, Point, PointChart, Series
@@ -62,7 +63,8 @@ def _watch(cell: Cell, report: StepReport) -> None:
 def _measure(cell: Cell) -> Values:
     train, judged = cell.evaluation("train"), cell.evaluation()
     losses = cell.log["losses"]
-    every = max(1, len(losses) // _CURVE)
+    assert cell.setup is not None
+    every = max(1, (cell.setup.recipe.steps or len(losses)) // _CURVE)
     parts = [losses[i : i + every] for i in range(0, len(losses), every)]
     return {
         "train_error": 1 - train.top1,
@@ -109,9 +111,10 @@ def _told(results: Results, shallow: str, deep: str) -> str:
     one, other = (results.spread(arm, "train_error") for arm in (shallow, deep))
     difference = results.difference(deep, shallow, "train_error")
     tests = [results.spread(arm, "test_error").mean for arm in (shallow, deep)]
+    judge = JUDGES[results.setting["judge"]]
     text = (
         f"{deep.capitalize()} ends with a training error of {percent(other)}, {shallow} with "
-        f"{percent(one)}: {points(difference)}. Their {results.setting['judge']} errors are "
+        f"{percent(one)}: {points(difference)}. Their {judge} errors are "
         f"{100 * tests[1]:.1f} and {100 * tests[0]:.1f} %."
     )
     if not _verdict(results, shallow, deep):
@@ -120,16 +123,17 @@ def _told(results: Results, shallow: str, deep: str) -> str:
 
 
 def _computed(results: Results, arms: Sequence[str]) -> Values:
+    judge = JUDGES[results.setting["judge"]]
     return {
         f"{arm}, {name} error (%)": round(100 * results.spread(arm, key).mean, 2)
         for arm in arms
-        for name, key in (("training", "train_error"), (results.setting["judge"], "test_error"))
+        for name, key in (("training", "train_error"), (judge, "test_error"))
     }
 
 
 def _errors(results: Results) -> PointChart:
     points = {}
-    judge = {"test": "test", "val": "validation"}[results.setting["judge"]]
+    judge = JUDGES[results.setting["judge"]]
     for name, key in (("training", "train_error"), (judge, "test_error")):
         found = [results.spread(arm, key) for arm in results.arms]
         points[name] = [
@@ -148,11 +152,11 @@ def _curves(results: Results) -> LineChart:
     series = []
     for arm in results.arms:
         runs = results.values(arm, "curve_losses")
-        columns = list(zip(*runs, strict=True))
+        columns = list(zip(*runs, strict=False))  # one that diverged is shorter
         series.append(
             Series(
                 arm,
-                results.values(arm, "curve_steps")[0],
+                results.values(arm, "curve_steps")[0][: len(columns)],
                 [sum(column) / len(column) for column in columns],
                 [min(column) for column in columns],
                 [max(column) for column in columns],

@@ -54,6 +54,10 @@ def make_plan(
         f"weights have no effect on {name}, which uses no pretrained ones; leave them out",
     )
     trains = known.minutes is not None
+    require(
+        trains or (minutes is None and steps is None),
+        f"{name} trains nothing, so minutes and steps have no effect; leave them out",
+    )
     if trains and setting.quick:
         steps = QUICK_STEPS
     elif trains and steps is None and minutes is None:

@@ -17,6 +17,7 @@ from fathom.training.recipe import Recipe
 
 if TYPE_CHECKING:
     from fathom.experiments.cell import Cell
+    from fathom.models.base import ImageClassifier
     from fathom.training.reports import StepReport
 
 Values = dict[str, Any]
@@ -43,12 +44,14 @@ class Arm:
     """One network or treatment that is compared. recipe says how it is trained, None where nothing
     is; its length and seed are set by the session, the same for all arms.
 
-    settings are for the experiment's own use in `measure`.
+    settings are for the experiment's own use in `measure`. prepare changes the fresh network before
+    its training, in what no recipe says.
     """
 
     name: str
     recipe: Recipe | None = None
     settings: Mapping[str, Any] = field(default_factory=dict)
+    prepare: Callable[[ImageClassifier], None] | None = None
 
 
 @dataclass(frozen=True)
@@ -138,8 +141,7 @@ class Experiment:
     each training step; what it gathers belongs to the cell. claims: rows of the ledger that take
     their verdict from here.
 
-    Where several arms are trained, all take the same steps, unless an arm's recipe is by epochs
-    of its own, which an experiment whose arms differ in batch size uses.
+    Where several arms are trained, all take the same steps.
     """
 
     title: str

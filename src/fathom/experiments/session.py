@@ -23,7 +23,7 @@ from fathom.errors import UserError, require
 from fathom.experiments.arms import comparing
 from fathom.experiments.cell import Cell, fewer
 from fathom.experiments.nouns import Arm, Experiment, Findings, Results, Values
-from fathom.experiments.plan import Plan
+from fathom.experiments.plan import PLAN, Plan
 from fathom.experiments.registry import function_of
 from fathom.runtime import Runtime, choose_runtime, configured
 from fathom.training.describe import describe, environment
@@ -84,15 +84,18 @@ Record = Timed | Stepping | Measured | Finished
 
 def run(plan: Plan, out: str | Path) -> Generator[Record, None, None]:
     """Do the experiment in a new folder. Raises UserError for a folder in use, and for data or
-    settings that cannot be used."""
+    settings that cannot be used; nothing is written then."""
     folder = Path(out)
     refuse_used(folder)
+    session = Session(folder, plan)
+    with configured(session.runtime):
+        session.load()
     try:
         folder.mkdir(parents=True, exist_ok=True)
         plan.write(folder)
     except OSError as error:
         raise UserError(f"cannot write to {folder}: {error.strerror}; choose --out") from error
-    yield from resume(folder)
+    yield from session.records()
 
 
 def resume(out: str | Path) -> Generator[Record, None, None]:
@@ -100,9 +103,7 @@ def resume(out: str | Path) -> Generator[Record, None, None]:
 
     Raises UserError as `run` does, and for a folder that holds no experiment.
     """
-    session = Session(Path(out), Plan.read(Path(out)))
-    with configured(session.runtime):
-        yield from session.records()
+    yield from Session(Path(out), Plan.read(Path(out))).records()
 
 
 class Session:
@@ -113,20 +114,26 @@ class Session:
         self.experiment: Experiment = function_of(plan.name)(plan.setting)
         self.runtime: Runtime = choose_runtime(plan.setting.device)
         self._loaded: tuple[Any, Dataset] | None = None
-        trained = any(arm.recipe for arm in self.experiment.arms)
-        require(
-            trained or (plan.minutes is None and plan.steps is None),
-            f"{plan.name} trains nothing, so minutes and steps have no effect; leave them out",
-        )
+        files = {self._file(arm, 0) for arm in self.experiment.arms}
+        assert len(files) == len(self.experiment.arms), "two arms share a name"
         self._began, self._ended_before = time.monotonic(), 0
+
+    def load(self) -> None:
+        """Load the data of the first arm, so that what is wrong with them is found early."""
+        recipe = self.experiment.arms[0].recipe
+        self._dataset(recipe or comparing(self.plan.setting, "cifar_resnet20"))
 
     def records(self) -> Iterator[Record]:
         """The whole of it."""
+        with configured(self.runtime):
+            yield from self._records()
+
+    def _records(self) -> Iterator[Record]:
         if self.plan.minutes is not None and self.plan.steps is None:
             yield self._timed()
         cells = [(arm, seed) for seed in self.plan.seeds for arm in self.experiment.arms]
         waiting = [cell for cell in cells if not self._file(*cell).is_file()]
-        self._ended_before = len(cells) - len(waiting)
+        self._began, self._ended_before = time.monotonic(), len(cells) - len(waiting)
         for done, (arm, seed) in enumerate(waiting, 1 + self._ended_before):
             values = yield from self._cell(arm, seed, (done - 1, len(cells)))
             write_json(self._file(arm, seed), {"format": FORMAT, **values})
@@ -141,7 +148,7 @@ class Session:
         dataset = self._dataset(recipe or comparing(self.plan.setting, "cifar_resnet20"))
         cell = Cell(arm, seed, self.plan.setting, dataset, self.runtime)
         if recipe is not None:
-            cell.setup = Setup.of(recipe, dataset=dataset)
+            cell.setup = _set_up(arm, recipe, dataset)
             folder = self._file(arm, seed).with_suffix("")
             shutil.rmtree(folder, ignore_errors=True)
             for report in _trained(cell, folder, self.plan.command):
@@ -189,7 +196,7 @@ class Session:
             assert arm.recipe is not None
             recipe = replace(arm.recipe, steps=_TIMED, epochs=None, minutes=None)
             cell = Cell(arm, 0, self.plan.setting, self._dataset(recipe), self.runtime)
-            cell.setup = Setup.of(recipe, dataset=cell.dataset)
+            cell.setup = _set_up(arm, recipe, cell.dataset)
             shutil.rmtree(scratch, ignore_errors=True)
             marks = [
                 time.perf_counter()
@@ -201,11 +208,12 @@ class Session:
         shutil.rmtree(scratch, ignore_errors=True)
         total = _SHARE * 60 * self.plan.minutes
         steps = int(total / (len(self.plan.seeds) * seconds))
-        require(
-            steps >= 1,
-            f"{self.plan.minutes:g} minutes allow not one step: one of every arm takes "
-            f"{seconds:.3g} seconds, for {len(self.plan.seeds)} seeds; allow more",
-        )
+        if steps < 1:
+            (self.folder / PLAN).unlink()  # so that another try may use the folder
+            raise UserError(
+                f"{self.plan.minutes:g} minutes allow not one step: one of every arm takes "
+                f"{seconds:.3g} seconds, for {len(self.plan.seeds)} seeds; allow more"
+            )
         self.plan = replace(self.plan, steps=steps)
         self.plan.write(self.folder)
         return Timed(steps, seconds)
@@ -248,6 +256,14 @@ class Session:
             "date": date.today().isoformat(),
             "environment": environment(self.runtime),
         }
+
+
+def _set_up(arm: Arm, recipe: Recipe, dataset: Dataset) -> Setup:
+    """All that a cell's training is made of, with the arm's own changes of the network."""
+    setup = Setup.of(recipe, dataset=dataset)
+    if arm.prepare is not None:
+        arm.prepare(setup.model)
+    return setup
 
 
 def _trained(cell: Cell, folder: Path, command: str | None) -> Iterator[Report]:

@@ -1,5 +1,6 @@
 """Plotly figures from values and dataclasses of lower layers; the only place that draws."""
 
+from fathom.figures.draw import draw as draw
 from fathom.figures.paper import BLUE as BLUE
 from fathom.figures.paper import GREY as GREY
 from fathom.figures.paper import LONGEST_LABEL as LONGEST_LABEL

@@ -9,7 +9,6 @@ PyTorch with it. What the verdicts mean is in `fathom.ledger.claim`.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from fnmatch import fnmatchcase
 from importlib import import_module
@@ -42,6 +41,7 @@ class Row:
 
     stated and computed hold numbers and words by name; source names a paper with its table, or the
     functions of Fathom that computed the values. The explanation is for somebody who learns.
+    experiment is the one that the verdict is taken from, None for a row of another kind.
     """
 
     id: str
@@ -52,6 +52,7 @@ class Row:
     verdict: Verdict
     explanation: str
     source: str
+    experiment: str | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """Plain JSON values."""
@@ -64,16 +65,17 @@ def claims(pattern: str = "*") -> list[Row]:
     All of them take less than a minute and a half on two cores. Raises UserError, naming the
     nearest id, where none matches.
     """
-    ledger = {claim.id: claim for claim in _ledger()}
+    ledger = all_claims()
     chosen = [claim for name, claim in ledger.items() if fnmatchcase(name, pattern)]
     if not chosen:
         raise unknown("claim", pattern, ledger, f"`fathom claims` judges all {len(ledger)}.")
     return [_judge(claim) for claim in chosen]
 
 
-def _ledger() -> Iterator[Claim]:
-    for section in _SECTIONS:
-        yield from import_module(f"fathom.ledger.{section}").CLAIMS
+def all_claims() -> dict[str, Claim]:
+    """Every claim by its id, in the ledger's order; nothing is judged yet."""
+    sections = (import_module(f"fathom.ledger.{section}") for section in _SECTIONS)
+    return {claim.id: claim for section in sections for claim in section.CLAIMS}
 
 
 def _judge(claim: Claim) -> Row:
@@ -87,4 +89,5 @@ def _judge(claim: Claim) -> Row:
         verdict=found.verdict,
         explanation=found.explanation,
         source=found.source,
+        experiment=found.experiment,
     )

@@ -23,8 +23,9 @@ from fathom.data.photometric import colour_jitter, cutout
 from fathom.data.settings import AugmentSettings, NoCrop, PadCrop, ResizedCrop
 from fathom.data.sources import Arrays
 from fathom.data.views import random_resized_view
-from fathom.ledger.claim import Claim, Judgement, awaiting
+from fathom.ledger.claim import Claim, Judgement
 from fathom.ledger.evidence import seeded
+from fathom.ledger.recorded import by_experiment
 from fathom.preprocess import Preprocess
 from fathom.runtime import Runtime, derive_seed, generator
 
@@ -372,9 +373,11 @@ CLAIMS = (
         "Upside down a 6 is a 9, while a picture from above keeps its class: whether a change "
         "keeps labels can be measured on the data at hand",
         {},
-        awaiting(
-            "It will show how a network judges flipped test images, of digits and from above.",
+        by_experiment(
+            "augment.label_preserving",
+            "label-keeping",
             "an experiment of Fathom's own",
+            "It will show how networks judge flipped and shifted test images of digits.",
         ),
     ),
     Claim(
@@ -390,9 +393,11 @@ CLAIMS = (
         "experiment",
         "Averaging many crops at many scales gains about 1 point over one centre crop",
         {"points": 1.0},
-        awaiting(
-            "It will show one crop, ten crops and fifty views with the same weights.",
+        by_experiment(
+            "tta.gain",
+            "tta-gain",
             "an experiment of Fathom's own",
+            "It will show one crop, ten crops and fifty views with the same weights.",
         ),
     ),
 )

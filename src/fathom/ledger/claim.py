@@ -29,13 +29,15 @@ class Judgement:
     """What the program found: values by name, a verdict, why, and where the truth comes from.
 
     explanation is one or two sentences that a learner understands. source names a paper with its
-    table, or the function of Fathom that computed the values.
+    table, or the function of Fathom that computed the values. experiment is the one whose recorded
+    run gives the verdict, or will.
     """
 
     verdict: Verdict
     computed: Mapping[str, Any]
     explanation: str
     source: str
+    experiment: str | None = None
 
     def __post_init__(self) -> None:
         assert self.verdict in get_args(Verdict)

@@ -12,8 +12,9 @@ import torch
 from torch import Tensor, nn
 
 from fathom.layers import SqueezeExcitation
-from fathom.ledger.claim import Claim, Judgement, Verdict, agreement, awaiting, worst
+from fathom.ledger.claim import Claim, Judgement, Verdict, agreement, worst
 from fathom.ledger.evidence import meta_network, seeded, top5_errors
+from fathom.ledger.recorded import by_experiment
 from fathom.models.base import ImageClassifier
 from fathom.models.registry import build_model, model_card
 
@@ -216,10 +217,12 @@ CLAIMS = (
         "56 plain layers end with a higher training error, and test error, than 20: optimisation "
         "fails, it is not overfitting",
         {},
-        awaiting(
-            "It will show the training errors of cifar_plain20 and cifar_plain56 under one recipe "
-            "and several seeds.",
+        by_experiment(
+            "degradation.train_error",
+            "degradation",
             "He et al. 2015, arXiv:1512.03385, Figures 1 and 6",
+            "It will show the training errors of plain networks of 20 and 56 layers under one "
+            "recipe and several seeds.",
         ),
     ),
     Claim(
@@ -227,10 +230,12 @@ CLAIMS = (
         "experiment",
         "With shortcuts 56 layers train at least as well as 20",
         {},
-        awaiting(
-            "It will show the training errors of cifar_resnet20 and cifar_resnet56 under the same "
-            "recipe as their plain twins.",
+        by_experiment(
+            "degradation.residual_cures",
+            "degradation",
             "He et al. 2015, arXiv:1512.03385, Figure 6",
+            "It will show the training errors of residual networks of 20 and 56 layers under the "
+            "same recipe as their plain twins.",
         ),
     ),
     Claim(

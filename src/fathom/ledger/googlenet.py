@@ -7,7 +7,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from fathom.costs import cost
-from fathom.ledger.claim import Claim, Judgement, agreement, among, awaiting, worst
+from fathom.ledger.claim import Claim, Judgement, agreement, among, worst
 from fathom.ledger.evidence import (
     conv_weights,
     meta_network,
@@ -16,6 +16,7 @@ from fathom.ledger.evidence import (
     params,
     seeded,
 )
+from fathom.ledger.recorded import by_experiment
 from fathom.models.base import TrainingLogits
 from fathom.models.googlenet import Inception
 from fathom.models.registry import build_model
@@ -257,10 +258,12 @@ CLAIMS = (
         "experiment",
         "The classifiers in the middle regularise more than they help the gradient",
         {},
-        awaiting(
-            "It will train the network with and without them and compare training and validation "
-            "error over several seeds.",
+        by_experiment(
+            "googlenet.aux_effect",
+            "aux-heads",
             "claimed in Szegedy et al. 2015, arXiv:1512.00567, Section 4",
+            "It trains the network with and without them and compares early gradients, the "
+            "beginning of training, and the errors at the end.",
         ),
     ),
 )

@@ -12,7 +12,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from fathom.ledger.claim import Claim, Judgement, Verdict, awaiting, worst
+from fathom.ledger.claim import Claim, Judgement, Verdict, worst
+from fathom.ledger.recorded import by_experiment
 from fathom.runtime import generator
 
 _EPS = 1e-5
@@ -340,9 +341,12 @@ CLAIMS = (
         "experiment",
         "Batch norm before the ReLU and after it work about equally well",
         {},
-        awaiting(
+        by_experiment(
+            "bn.placement",
+            "bn-placement",
+            "Ioffe and Szegedy 2015, arXiv:1502.03167, Section 3.2, before; Mishkin et al. 2016, "
+            "arXiv:1606.02228, after",
             "It will show one network with both orders under one recipe and several seeds.",
-            "an experiment of Fathom's own",
         ),
     ),
     Claim(
@@ -359,11 +363,13 @@ CLAIMS = (
         "Without normalisation the inputs of a layer drift while it trains; with batch norm they "
         "stay put",
         {},
-        awaiting(
-            "It will show mean and deviation of a layer's inputs over training, with and without "
-            "batch norm.",
+        by_experiment(
+            "bn.covariate_shift",
+            "covariate-shift",
             "Ioffe and Szegedy 2015, arXiv:1502.03167, Section 4.1; Santurkar et al. 2018, "
             "arXiv:1805.11604, doubt that this is why batch norm helps",
+            "It will show mean and deviation of layers' inputs over training, with batch norm and "
+            "without.",
         ),
     ),
 )

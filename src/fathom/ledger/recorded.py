@@ -37,13 +37,16 @@ def by_experiment(claim: str, experiment: str, paper: str, shows: str) -> Callab
         results = recorded(experiment)
         if results is None:
             again = f"`fathom experiment {experiment}` runs it."
-            return Judgement("not yet run", {}, f"No run is recorded yet. {shows} {again}", paper)
+            told = f"No run is recorded yet. {shows} {again}"
+            return Judgement("not yet run", {}, told, paper, experiment)
         found = results["findings"]["verdicts"][claim]
         setting = results["setting"]
         source = (
             f"experiment {experiment}, recorded {setting['date']} on {setting['data']}, "
             f"{len(setting['seeds'])} seeds; {paper}"
         )
-        return Judgement(found["verdict"], found["computed"], found["explanation"], source)
+        return Judgement(
+            found["verdict"], found["computed"], found["explanation"], source, experiment
+        )
 
     return judge

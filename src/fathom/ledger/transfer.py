@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from fathom.ledger.claim import Claim, awaiting
+from fathom.ledger.claim import Claim
+from fathom.ledger.recorded import by_experiment
 
 CLAIMS = (
     Claim(
@@ -10,10 +11,12 @@ CLAIMS = (
         "experiment",
         "With little data of a similar kind, freeze the network and train a new head only",
         {},
-        awaiting(
+        by_experiment(
+            "transfer.probe",
+            "transfer",
+            "an experiment of Fathom's own",
             "It will compare a trained head on frozen features with fine-tuning and with training "
             "from scratch, on few images of a kind that ImageNet has, over several seeds.",
-            "a recorded run of Fathom, still to come",
         ),
     ),
     Claim(
@@ -22,9 +25,11 @@ CLAIMS = (
         "With little data of another kind, features from ImageNet may not carry over: look for "
         "other pretrained weights, or more data",
         {},
-        awaiting(
+        by_experiment(
+            "transfer.different_domain",
+            "transfer-far",
+            "an experiment of Fathom's own",
             "It will repeat the comparison on images that look nothing like photographs.",
-            "a recorded run of Fathom, still to come",
         ),
     ),
     Claim(
@@ -33,10 +38,12 @@ CLAIMS = (
         "With much data, fine-tune all weights with a learning rate about ten times smaller than "
         "from scratch",
         {"lr_factor": 10},
-        awaiting(
+        by_experiment(
+            "transfer.finetune",
+            "transfer-rate",
+            "an experiment of Fathom's own",
             "It will find the best learning rate from pretrained and from fresh weights with "
             "everything else equal, and give the ratio with its spread.",
-            "a recorded run of Fathom, still to come",
         ),
     ),
     Claim(
@@ -45,10 +52,12 @@ CLAIMS = (
         "How a network is trained matters as much as its architecture: the recipe of its time "
         "against a modern one",
         {},
-        awaiting(
+        by_experiment(
+            "methodology",
+            "methodology",
+            "Liu et al. 2022, arXiv:2201.03545, Section 2.1",
             "It will train the same networks under both recipes and set the gain of the recipe "
             "beside that of the newer network.",
-            "a recorded run of Fathom, still to come",
         ),
     ),
 )

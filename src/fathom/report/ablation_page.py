@@ -5,14 +5,12 @@ It is made from what `fathom.ablation` has written into that folder, which may s
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-from fathom.errors import UserError
 from fathom.figures import gains
 from fathom.report.markup import (
     Cell,
@@ -27,6 +25,7 @@ from fathom.report.markup import (
     plot,
     table,
 )
+from fathom.report.material import read_values
 from fathom.report.page import document
 from fathom.report.verdict import split_word
 from fathom.training.run import write_bytes
@@ -43,19 +42,10 @@ def write_ablation(folder: str | Path) -> Path:
         OSError: the disk is full.
     """
     folder = Path(folder)
-    plan, results = (_read(folder / name) for name in ("ablation.json", "results.json"))
+    plan, results = (read_values(folder / name) for name in ("ablation.json", "results.json"))
     path = folder / "report.html"
     write_bytes(path, ablation_page(plan, results, folder.name).encode("utf-8", "replace"))
     return path
-
-
-def _read(path: Path) -> dict[str, Any]:
-    try:
-        value = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise UserError(f"{path} is missing or damaged ({error}); no report without it") from error
-    assert isinstance(value, dict)
-    return value
 
 
 def ablation_page(plan: Mapping[str, Any], results: Mapping[str, Any], name: str) -> str:

@@ -1,7 +1,8 @@
-"""The ledger of claims as one HTML file that works offline and needs no script.
+"""The ledger of claims as one HTML file that works offline.
 
-The verdicts filter by plain links: a link to `#wrong` makes that element the target of the page,
-and the style sheet then hides the rows of other verdicts.
+It has scripts only where it has a recorded experiment's chart to draw. The verdicts filter by plain
+links, which need none: a link to `#wrong` makes that element the target of the page, and the style
+sheet then hides the rows of other verdicts.
 """
 
 from __future__ import annotations
@@ -10,16 +11,19 @@ import re
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import get_args
+from typing import Any, get_args
 
 from fathom.errors import require
+from fathom.figures.charts import chart_from_dict
 from fathom.ledger import Row
 from fathom.ledger.claim import Verdict, in_words
+from fathom.ledger.recorded import recorded
+from fathom.report.experiment_page import chart_plot
 from fathom.report.markup import Html, counted, el, facts, join
+from fathom.report.page import document
 from fathom.training.run import write_bytes
 from fathom.version import __version__
 
-_POLICY = "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'"
 _MEANING: dict[Verdict, str] = {
     "exact": "what was computed, or the paper's own figure, is what was stated",
     "rounded": "it becomes what was stated when rounded",
@@ -44,6 +48,7 @@ _STYLE = """
 .exact, .rounded, .demonstrated { --tone: var(--good); }
 .wrong, .not-reproduced { --tone: var(--bad); }
 .ambiguous { --tone: var(--waiting); }
+.claim .chart-title { margin: 20px 0 0; font-weight: 650; }
 .claim:target { background: var(--raised); }
 @media (max-width: 720px) { .claim { grid-template-columns: minmax(0, 1fr); } }
 @media (max-width: 560px) { .claim .facts div { grid-template-columns: 1fr; } }
@@ -66,18 +71,13 @@ def claims_page(rows: Sequence[Row]) -> str:
     """The page as text."""
     counts = Counter(row.verdict for row in rows)
     found = [verdict for verdict in get_args(Verdict) if counts[verdict]]
-    base = Path(__file__).with_name("page.css").read_text(encoding="utf-8")
-    head = el(
-        "head",
-        el("meta", charset="utf-8"),
-        el("meta", http_equiv="Content-Security-Policy", content=_POLICY),
-        el("meta", name="viewport", content="width=device-width, initial-scale=1"),
-        el("meta", name="color-scheme", content="light dark"),
-        el("title", f"{counted(len(rows), 'claim')} judged · Fathom"),
-        el("style", Html(base + _STYLE + _filters(found))),
+    footer = el("footer", f"Written by Fathom {__version__}. This page is complete in itself.")
+    return document(
+        f"{counted(len(rows), 'claim')} judged · Fathom",
+        join([_header(rows), el("main", *_main(rows, counts, found)), footer]),
+        style=_STYLE + _filters(found),
+        scripted=any(_recorded(row) for row in rows),
     )
-    body = el("body", _header(rows), el("main", *_main(rows, counts, found)), _footer())
-    return f"<!doctype html>\n{el('html', head, body, lang='en')}\n"
 
 
 def _slug(verdict: str) -> str:
@@ -148,7 +148,7 @@ def _row(row: Row) -> Html:
             ("Source", row.source),
         )
     )
-    right = [el("p", row.text, class_="quiet"), el("p", row.explanation), values]
+    right = [el("p", row.text, class_="quiet"), el("p", row.explanation), values, _chart(row)]
     return el(
         "article",
         el("div", *left),
@@ -158,5 +158,15 @@ def _row(row: Row) -> Html:
     )
 
 
-def _footer() -> Html:
-    return el("footer", f"Written by Fathom {__version__}. This page is complete in itself.")
+def _recorded(row: Row) -> dict[str, Any] | None:
+    """The recorded run that the row's verdict is taken from."""
+    return None if row.experiment is None else recorded(row.experiment)
+
+
+def _chart(row: Row) -> Html | None:
+    """The chart that stands for the experiment."""
+    found = _recorded(row)
+    if found is None:
+        return None
+    chart = chart_from_dict(found["findings"]["charts"][0])
+    return join([el("p", chart.title, class_="chart-title"), chart_plot(chart)])

@@ -6,12 +6,14 @@ Only recipe.json must be there: a run that goes on, was interrupted or has diver
 from __future__ import annotations
 
 import base64
+import json
 import struct
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any, TypeVar
 
+from fathom.errors import UserError
 from fathom.evaluate import Evaluation
 from fathom.training.recipe import Recipe
 from fathom.training.reports import EpochReport, StepReport, Warned
@@ -103,6 +105,16 @@ class Material:
         width, height = struct.unpack(">II", data[16:24])
         uri = f"data:image/png;base64,{base64.b64encode(data).decode()}"
         return Picture(uri, width, height, str(example.get("path", "")))
+
+
+def read_values(path: Path) -> dict[str, Any]:
+    """What a JSON file of a session of many runs holds. Raises UserError where it is not whole."""
+    try:
+        value = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise UserError(f"{path} is missing or damaged ({error}); no report without it") from error
+    assert isinstance(value, dict)
+    return value
 
 
 def read_run(folder: Path) -> Material:

@@ -17,6 +17,11 @@ for (const plot of plots) {
   Plotly.newPlot(plot, data, layout, options);
 }
 
+// What a filter of the page had hidden was drawn without a size.
+addEventListener("hashchange", () => {
+  for (const plot of plots) if (plot.offsetWidth) Plotly.Plots.resize(plot);
+});
+
 const value = (row, column) => {
   const cell = row.cells[column];
   return cell.dataset.sort === undefined ? cell.textContent : Number(cell.dataset.sort);

@@ -53,20 +53,23 @@ def _page(run: Material) -> str:
     return document(f"{run.recipe.model.name} on {run.data_name} · {run.name} · Fathom", _body(run))
 
 
-def document(title: str, body: Html) -> str:
-    """A whole page with our style, and with the scripts that draw its plots and sort its tables."""
-    plotly, script = _own("page.js", before=get_plotlyjs())
+def document(title: str, body: Html, *, style: str = "", scripted: bool = True) -> str:
+    """A whole page with our style, and with the scripts that draw its plots and sort its tables.
+
+    style is added to that of all pages; scripted is False for a page that needs no script.
+    """
+    scripts = _own("page.js", before=get_plotlyjs()) if scripted else ()
     head = el(
         "head",
         el("meta", charset="utf-8"),
-        el("meta", http_equiv="Content-Security-Policy", content=_policy(plotly, script)),
+        el("meta", http_equiv="Content-Security-Policy", content=_policy(*scripts)),
         el("meta", name="viewport", content="width=device-width, initial-scale=1"),
         el("meta", name="color-scheme", content="light dark"),
         el("title", title),
-        el("style", Html(_read("page.css"))),
+        el("style", Html(_read("page.css") + style)),
     )
-    scripts = join(el("script", Html(code)) for code in (plotly, script))
-    return f"<!doctype html>\n{el('html', head, el('body', body, scripts), lang='en')}\n"
+    ending = join(el("script", Html(code)) for code in scripts)
+    return f"<!doctype html>\n{el('html', head, el('body', body, ending), lang='en')}\n"
 
 
 def _own(name: str, *, before: str) -> tuple[str, str]:
@@ -83,7 +86,7 @@ def _read(name: str) -> str:
 def _policy(*scripts: str) -> str:
     """Nothing from elsewhere; no script but those given."""
     digests = (hashlib.sha256(code.encode()).digest() for code in scripts)
-    allowed = " ".join(f"'sha256-{base64.b64encode(d).decode()}'" for d in digests)
+    allowed = " ".join(f"'sha256-{base64.b64encode(d).decode()}'" for d in digests) or "'none'"
     return (
         f"default-src 'none'; script-src {allowed}; style-src 'unsafe-inline'; "
         "img-src data: blob:; base-uri 'none'; form-action 'none'"

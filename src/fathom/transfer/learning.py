@@ -25,7 +25,8 @@ from fathom.training.setup import load_data
 from fathom.transfer.curves import LearningCurve, Point, fit_curve
 from fathom.transfer.probe import fit_probe
 from fathom.transfer.probe_run import checkpoint_of, write_probe
-from fathom.transfer.session import TRAINED, Ground, Plan, Record, Transfer, for_race
+from fathom.transfer.race import for_race
+from fathom.transfer.session import TRAINED, Ground, Plan, Record, Transfer
 from fathom.transfer.strategies import Strategy
 
 _SHARES = (1 / 8, 1 / 4, 1 / 2, 1.0)

@@ -14,9 +14,9 @@ from pathlib import Path
 from typing import Literal
 
 from fathom.data.catalog import open_catalog
-from fathom.data.load import Dataset, Split
+from fathom.data.load import Dataset
 from fathom.data.settings import DataSettings
-from fathom.data.split import SplitCatalog, split_catalog, stratified
+from fathom.data.split import SplitCatalog, split_catalog
 from fathom.data.summary import Summary
 from fathom.errors import require
 from fathom.features.backbone import Backbone
@@ -27,8 +27,9 @@ from fathom.training.reports import Finished, Report
 from fathom.training.run import TRANSFER, next_folder, refuse_used, write_json
 from fathom.training.session import train
 from fathom.training.setup import load_data
-from fathom.transfer.decision import Candidate, Decision, choose, expected_top1
+from fathom.transfer.decision import Candidate, Decision, Outcome, choose, expected_top1
 from fathom.transfer.probe_run import checkpoint_of, write_probe
+from fathom.transfer.race import for_race, outcome
 from fathom.transfer.strategies import (
     TRAINING_PER_LOOK,
     Strategy,
@@ -40,7 +41,6 @@ from fathom.transfer.strategies import (
 from fathom.transfer.survey import Asked, Survey, look_seconds, survey_of
 
 _RACE = 0.06  # of all time, for each strategy that is trained in the race
-_RACED = 500  # validation images that judge the race
 TRAINED: tuple[Strategy, ...] = ("partial", "finetune", "scratch")
 _SURVEY = 0.3  # of all time, at most, for features and the probe
 
@@ -299,13 +299,12 @@ class Transfer:
         recipe = self.tuning(best, strategy, start, max(self.left(), 1.0))
         yield from train(recipe, out=self.folder, command=self.command, dataset=best.dataset)
 
-    def _race(self, best: Ground) -> Iterator[Record]:
-        """Give every strategy the same short time, choose, and go on where the best one stands."""
+    def _legs(self, best: Ground, starts: dict[Strategy, Path]) -> Iterator[Outcome]:
+        """Give every strategy the same short time; starts takes where each of them stands."""
         share = _RACE * self.plan.minutes * 60
         own = for_race(best.dataset, self.plan.seed)
-        start, probed = self.write_start(best)
-        starts: dict[Strategy, Path] = {"probe": start}
-        ended: list[tuple[Strategy, Finished, float]] = [("probe", probed, best.survey.seconds)]
+        starts["probe"], probed = self.write_start(best)
+        yield outcome("probe", probed, best.survey.seconds, 0)
         for strategy in TRAINED:
             before = time.monotonic()
             if strategy == "scratch":
@@ -317,23 +316,26 @@ class Transfer:
             done = list(train(recipe, out=self.work / strategy, dataset=data))[-1]
             assert isinstance(done, Finished)
             starts[strategy] = checkpoint_of(self.work / strategy)
-            ended.append((strategy, done, share))
+            yield outcome(strategy, done, share, done.steps * recipe.batch_size)
             self.spent[f"race: {strategy}"] = time.monotonic() - before
+
+    def _race(self, best: Ground) -> Iterator[Record]:
+        """Let them race, choose, and go on where the best one stands."""
+        starts: dict[Strategy, Path] = {}
+        outcomes = list(self._legs(best, starts))
         left = max(self.left(), 1.0)
+        domain = best.survey.domain
         candidates = []
-        for strategy, done, seconds in ended:
-            count = done.evaluation.num_images
-            right = round(done.evaluation.top1 * count)
-            top1 = expected_top1(
-                strategy,
-                right=right,
-                num_images=count,
-                most=max(map(sum, done.evaluation.matrix)),
-                seconds=seconds,
+        for raced in outcomes:
+            expected = expected_top1(
+                raced,
+                probe=outcomes[0],
+                probe_top1=best.survey.top1,
+                far=domain is not None and domain.reading == "far",
                 left=left,
             )
-            label = None if strategy == "scratch" else best.survey.backbone.label
-            candidates.append(Candidate(strategy, label, right, count, seconds, top1))
+            label = None if raced.strategy == "scratch" else best.survey.backbone.label
+            candidates.append(Candidate(raced, label, expected))
             yield Raced(candidates[-1])
         decision = self._decided(best, candidates)
         yield Decided(decision, self.work)
@@ -360,21 +362,3 @@ class Transfer:
         )
         write_json(self.work / "decision.json", decision.to_dict())
         return decision
-
-
-def unjudged(dataset: Dataset) -> Dataset:
-    """The data without their test images: validation judges."""
-    splits = {role: split for role, split in dataset.splits.items() if role != "test"}
-    return replace(dataset, splits=splits, judge="val")
-
-
-def for_race(dataset: Dataset, seed: int) -> Dataset:
-    """The data, judged by a few validation images of every class."""
-    split = dataset.splits["val"]
-    images = split.images
-    if len(images) > _RACED:
-        _, chosen = stratified(images.targets, _RACED / len(images), seed)
-        views = None if split.views is None else split.views[chosen]
-        split = Split(images.take(chosen), views)
-    whole = unjudged(dataset)
-    return replace(whole, splits={**whole.splits, "val": split})

@@ -1,0 +1,33 @@
+"""The errors that trained networks end with: measured for a cell, and drawn for all arms."""
+
+from __future__ import annotations
+
+from fathom.experiments.bands import point
+from fathom.experiments.cell import Cell
+from fathom.experiments.nouns import Results, Values
+from fathom.figures.charts import Axis, PointChart
+
+JUDGES = {"test": "test", "val": "validation"}
+
+
+def end_errors(cell: Cell) -> Values:
+    """Errors (fractions) on the images that trained and on those that judge, in evaluation mode."""
+    return {
+        "train_error": 1 - cell.evaluation("train").top1,
+        "test_error": 1 - cell.evaluation().top1,
+    }
+
+
+def error_chart(results: Results) -> PointChart:
+    """Both errors of every arm, from the values of `end_errors`."""
+    groups = {"training": "train_error", JUDGES[results.setting["judge"]]: "test_error"}
+    return PointChart(
+        "Error at the end of training",
+        results.arms,
+        Axis("Error (%)"),
+        {
+            name: [point(results.spread(arm, key), 100) for arm in results.arms]
+            for name, key in groups.items()
+        },
+        f"{results.caption} Mean and 95 % interval.",
+    )
