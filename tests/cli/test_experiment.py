@@ -185,7 +185,7 @@ MISTAKES: dict[str, tuple[tuple[object, ...], str]] = {
     "no number": (("degradation", "--steps", "many"), 'unable to convert "many" into int'),
     "zero seeds": (("degradation", "--seeds", 0), "seeds is 0"),
     "few images": (("degradation", "--images", 3), "images is 3; use at least two of each"),
-    "no training": ((UNTRAINED, "--minutes", 3), "trains nothing"),
+    "no training": ((UNTRAINED, "--minutes", 3), "says itself what it trains"),
     "no weights": (("degradation", "--weights", "lite0"), "weights have no effect on degradation"),
     "unknown data": (("degradation", "--data", "digitz"), "did you mean 'digits'"),
     "missing data": (("degradation", "--data", "nowhere/"), "no such file or folder: nowhere/"),

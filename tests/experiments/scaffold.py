@@ -16,8 +16,8 @@ def setting(summary: Summary = DIGITS, *, quick: bool = False) -> Setting:
     return Setting(DataSettings(source="digits"), summary, quick)
 
 
-def results(cells: Mapping[str, Sequence[Values]]) -> Results:
+def results(cells: Mapping[str, Sequence[Values]], *, weights: str | None = None) -> Results:
     """Made-up values by arm, one for each seed."""
     seeds = max(len(runs) for runs in cells.values())
-    told = {"data": "digits", "judge": "val", "seeds": list(range(seeds))}
+    told = {"data": "digits", "judge": "val", "seeds": list(range(seeds)), "weights": weights}
     return Results("made-up", {arm: dict(enumerate(runs)) for arm, runs in cells.items()}, told)

@@ -22,7 +22,7 @@ def test_what_trains_nothing_has_no_length() -> None:
     plan = make_plan(UNTRAINED, setting())
     assert (plan.minutes, plan.steps) == (None, None)
     quick = make_plan(UNTRAINED, setting(quick=True))
-    assert (quick.steps, quick.images) == (None, 200)
+    assert (quick.steps, quick.images) == (None, None)
 
 
 def test_quick_is_four_steps_of_two_seeds_on_few_images() -> None:
@@ -46,8 +46,9 @@ def test_a_setting_looks_at_the_data() -> None:
         ("degradation", True, {"steps": 2}, "leave out minutes and steps"),
         ("degradation", True, {"minutes": 1.0}, "leave out minutes and steps"),
         ("degradation", False, {"seeds": 0}, "seeds is 0"),
-        (UNTRAINED, False, {"steps": 2}, "trains nothing"),
-        (UNTRAINED, False, {"minutes": 2.0}, "trains nothing"),
+        (UNTRAINED, False, {"steps": 2}, "says itself what it trains"),
+        (UNTRAINED, False, {"minutes": 2.0}, "says itself what it trains"),
+        (UNTRAINED, False, {"images": 200}, "says itself what it trains"),
     ],
 )
 def test_settings_without_effect_are_refused(

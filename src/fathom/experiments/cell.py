@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
@@ -24,6 +24,7 @@ _BATCH = 256
 class Cell:
     """What an experiment's `measure` and `watch` are given.
 
+    load gives the data, as the arm's recipe sees them, or at their own size of at most 32 pixels.
     setup is that of the trained network, None for an arm without a recipe; log is for `watch` to
     gather values in, which `measure` may hand on.
     """
@@ -31,11 +32,16 @@ class Cell:
     arm: Arm
     seed: int
     setting: Setting
-    dataset: Dataset
+    load: Callable[[], Dataset]
     runtime: Runtime
     setup: Setup | None = None
     steps: int = 0
     log: dict[str, Any] = field(default_factory=dict)
+
+    @cached_property
+    def dataset(self) -> Dataset:
+        """The data, loaded when they are first asked for."""
+        return self.load()
 
     @property
     def model(self) -> ImageClassifier:

@@ -55,8 +55,9 @@ def make_plan(
     )
     trains = known.minutes is not None
     require(
-        trains or (minutes is None and steps is None),
-        f"{name} trains nothing, so minutes and steps have no effect; leave them out",
+        trains or (minutes is None and steps is None and images is None),
+        f"{name} says itself what it trains and on what, so minutes, steps and images have no "
+        "effect; leave them out",
     )
     if trains and setting.quick:
         steps = QUICK_STEPS
@@ -64,7 +65,7 @@ def make_plan(
         minutes = known.minutes
     count = (QUICK_SEEDS if setting.quick else 3) if seeds is None else seeds
     least = 2 * setting.summary.num_classes
-    if images is None and setting.quick:
+    if images is None and setting.quick and trains:
         images = max(least, min(QUICK_IMAGES, setting.summary.num_train))
     return Plan(
         name=name,

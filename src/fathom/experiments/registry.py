@@ -18,8 +18,8 @@ if TYPE_CHECKING:
 class Known:
     """Where an experiment's function is, and what it shows in a line.
 
-    minutes: of training on two cores where nobody says how many; None where nothing is trained.
-    weights: whether it uses pretrained weights.
+    minutes: of training on two cores where nobody says how many; None where no arm has a recipe, so
+    that minutes, steps and images have no effect. weights: whether it uses pretrained weights.
     """
 
     module: str

@@ -14,10 +14,12 @@ from collections.abc import Generator, Iterator
 from contextlib import closing
 from dataclasses import dataclass, replace
 from datetime import date
+from functools import partial
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
+from fathom.data.catalog import open_catalog
 from fathom.data.load import Dataset
 from fathom.errors import UserError, require
 from fathom.experiments.arms import comparing
@@ -119,9 +121,11 @@ class Session:
         self._began, self._ended_before = time.monotonic(), 0
 
     def load(self) -> None:
-        """Load the data of the first arm, so that what is wrong with them is found early."""
+        """Load the data of the first arm, so that what is wrong with them is found early; without a
+        recipe the experiment itself knows which it needs, and when."""
         recipe = self.experiment.arms[0].recipe
-        self._dataset(recipe or comparing(self.plan.setting, "cifar_resnet20"))
+        if recipe is not None:
+            self._dataset(recipe)
 
     def records(self) -> Iterator[Record]:
         """The whole of it."""
@@ -136,6 +140,7 @@ class Session:
         self._began, self._ended_before = time.monotonic(), len(cells) - len(waiting)
         for done, (arm, seed) in enumerate(waiting, 1 + self._ended_before):
             values = yield from self._cell(arm, seed, (done - 1, len(cells)))
+            self._file(arm, seed).parent.mkdir(exist_ok=True)
             write_json(self._file(arm, seed), {"format": FORMAT, **values})
             yield Measured(arm.name, seed, values, done, len(cells))
         results = self.results()
@@ -145,10 +150,10 @@ class Session:
 
     def _cell(self, arm: Arm, seed: int, place: tuple[int, int]) -> Generator[Record, None, Values]:
         recipe = arm.recipe and self._recipe(arm.recipe, seed)
-        dataset = self._dataset(recipe or comparing(self.plan.setting, "cifar_resnet20"))
-        cell = Cell(arm, seed, self.plan.setting, dataset, self.runtime)
+        view = recipe or comparing(self.plan.setting, "cifar_resnet20")
+        cell = Cell(arm, seed, self.plan.setting, partial(self._dataset, view), self.runtime)
         if recipe is not None:
-            cell.setup = _set_up(arm, recipe, dataset)
+            cell.setup = _set_up(arm, recipe, cell.dataset)
             folder = self._file(arm, seed).with_suffix("")
             shutil.rmtree(folder, ignore_errors=True)
             for report in _trained(cell, folder, self.plan.command):
@@ -195,7 +200,8 @@ class Session:
         for arm in trained:
             assert arm.recipe is not None
             recipe = replace(arm.recipe, steps=_TIMED, epochs=None, minutes=None)
-            cell = Cell(arm, 0, self.plan.setting, self._dataset(recipe), self.runtime)
+            load = partial(self._dataset, recipe)
+            cell = Cell(arm, 0, self.plan.setting, load, self.runtime)
             cell.setup = _set_up(arm, recipe, cell.dataset)
             shutil.rmtree(scratch, ignore_errors=True)
             marks = [
@@ -235,26 +241,37 @@ class Session:
         return Results(self.plan.name, cells, self._setting())
 
     def _setting(self) -> dict[str, Any]:
-        recipe = next((arm.recipe for arm in self.experiment.arms if arm.recipe), None)
-        view = recipe or comparing(self.plan.setting, "cifar_resnet20")
-        dataset = self._dataset(view)
-        images = len(dataset.splits["train"].images)
-        steps = self.plan.steps if recipe else None
+        """What stands in captions and in the report."""
+        plan = self.plan
         return {
-            "data": dataset.name,
-            "images": images,
-            "judge": dataset.judge,
-            "judging_images": len(dataset.splits[dataset.judge].images),
-            "image_size": view.image_size,
-            "batch_size": view.batch_size,
-            "steps": steps,
-            "epochs": steps and steps * view.batch_size / images,
-            "minutes": self.plan.minutes,
-            "seeds": list(self.plan.seeds),
-            "quick": self.plan.setting.quick,
-            "command": self.plan.command,
+            **self._measured_on(),
+            "minutes": plan.minutes,
+            "seeds": list(plan.seeds),
+            "quick": plan.setting.quick,
+            "weights": plan.setting.weights,
+            "command": plan.command,
             "date": date.today().isoformat(),
             "environment": environment(self.runtime),
+        }
+
+    def _measured_on(self) -> dict[str, Any]:
+        """Data and length; without recipes no more than the name, the rest is in the values."""
+        recipe = next((arm.recipe for arm in self.experiment.arms if arm.recipe), None)
+        if recipe is None:
+            names = ("judge", "images", "judging_images", "image_size", "batch_size", "steps")
+            name = open_catalog(self.plan.setting.data).name
+            return {"data": name, **dict.fromkeys((*names, "epochs"))}
+        dataset, steps = self._dataset(recipe), self.plan.steps
+        images = len(dataset.splits["train"].images)
+        return {
+            "data": dataset.name,
+            "judge": dataset.judge,
+            "images": images,
+            "judging_images": len(dataset.splits[dataset.judge].images),
+            "image_size": recipe.image_size,
+            "batch_size": recipe.batch_size,
+            "steps": steps,
+            "epochs": steps and steps * recipe.batch_size / images,
         }
 
 

@@ -207,7 +207,10 @@ def _findings(results: Results) -> Findings:
         sentences.append("The seeds do not tell that from no difference.")
     elif not _about_ten(found):
         sentences.append("That is not about ten times, which contradicts the rule.")
-    shown = not at_end and _about_ten(found) and len(results.setting["seeds"]) >= _SEEDS
+    enough = results.setting["weights"] is not None and len(results.setting["seeds"]) >= _SEEDS
+    if not enough:
+        sentences.append("A verdict needs weights that were pretrained elsewhere, and three seeds.")
+    shown = enough and not at_end and _about_ten(found)
     computed = {
         "ratio of the best rates, geometric mean": round(10**found.mean, 2),
         **{f"best rate from {arm}": rates for arm, rates in bests.items()},

@@ -173,16 +173,20 @@ def _mean(values: Sequence[Any]) -> Cell:
 def _setting(setting: Mapping[str, Any]) -> Html:
     machine = setting["environment"]
     packages = {"fathom": machine["fathom"], "python": machine["python"], **machine["packages"]}
-    judges = counted(setting["judging_images"], f"{SPLITS[setting['judge']]} image")
     size = setting["image_size"]
+    images = setting["images"] and (
+        f"{counted(setting['images'], 'training image')}; "
+        + counted(setting["judging_images"], f"{SPLITS[setting['judge']]} image")
+    )
     trained = setting["steps"] and (
         f"{counted(setting['steps'], 'step')} of {counted(setting['batch_size'], 'image')}, "
         f"{setting['epochs']:.3g} epochs"
     )
     pairs = (
         ("Data", el("bdi", setting["data"])),
-        ("Images", f"{counted(setting['images'], 'training image')}; {judges}"),
-        ("Size", f"{size} × {size} pixels"),
+        ("Images", images),
+        ("Size", size and f"{size} × {size} pixels"),
+        ("Weights", setting["weights"]),
         ("Training", trained),
         ("Minutes allowed", setting["minutes"] and f"{setting['minutes']:g}"),
         ("Seeds", ", ".join(map(str, setting["seeds"]))),

@@ -24,8 +24,8 @@ FRESH = 0.18
 _UNIT = 1000.0
 # A race is judged by few images. So many mistakes weigh as much as what is expected without it.
 _MISTAKES = 20.0
-# Of fresh weights so many judged images weigh as much as what is known before: that they end with so
-# many times the mistakes of a probe.
+# Of fresh weights so many judged images weigh as much as what is known before: that they end with
+# so many times the mistakes of a probe.
 _IMAGES = 50.0
 _FRESH_TO_PROBE = {"near": 1.5, "far": 1.0}
 _NEAR: Mapping[str, str] = {

@@ -42,7 +42,7 @@ from fathom.transfer.survey import Asked, Survey, look_seconds, survey_of
 
 _RACE = 0.06  # of all time, for each strategy that is trained in the race
 TRAINED: tuple[Strategy, ...] = ("partial", "finetune", "scratch")
-_SURVEY = 0.3  # of all time, at most, for features and the probe
+_SURVEY, _ALONE = 0.2, 0.75  # of all time, at most, for features; where a probe is all there is
 
 
 @dataclass(frozen=True)
@@ -215,9 +215,8 @@ class Transfer:
     def surveys(self) -> Generator[Record, None, Ground]:
         """Probe every pretrained network; the best of them goes on."""
         found: list[Ground] = []
-        share = _SURVEY * self.plan.minutes * 60 / len(self.plan.backbones)
-        if self.plan.strategy == "probe":
-            share *= 0.75 / _SURVEY
+        most = _ALONE if self.plan.strategy == "probe" else _SURVEY
+        share = most * self.plan.minutes * 60 / len(self.plan.backbones)
         for backbone in self.plan.backbones:
             before = time.monotonic()
             found.append(self.survey(backbone, share))

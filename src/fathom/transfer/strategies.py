@@ -18,7 +18,9 @@ from fathom.training.recipe import ModelSettings, Recipe
 Strategy = Literal["probe", "partial", "finetune", "scratch"]
 
 TRAINING_PER_LOOK = 4.5  # of a step for one image; EfficientNet-Lite0 takes 39 ms and 8.6 ms
-FEW_IMAGES = 5000  # below, batch norms keep the statistics of the pretraining
+# Below so many training images, or so many looks at them, batch norms keep the statistics of the
+# pretraining: what they would learn anew costs more than it brings (docs/results/transfer.md).
+FEW_IMAGES, FEW_LOOKS = 5_000, 50_000
 _MANY_PASSES = 20  # from here on crops may be harder: the network sees each image often enough
 _SIZES = (1.0, 6 / 7, 5 / 7, 4 / 7)  # of the weights' own image size; 4/7 of 224 are 128
 _PASSES = 4.0  # over the training images that a size should leave time for
@@ -68,7 +70,8 @@ def tuning(
     (Kumar et al. 2022, arXiv:2202.10054, Section 4). start is the probe's checkpoint; passes, those
     over the training images that the time allows, decide how hard the crops are.
     """
-    few = summary.num_train < FEW_IMAGES
+    looks = passes * summary.num_train
+    few = summary.num_train < FEW_IMAGES or looks < FEW_LOOKS
     batch_size = batch_of(summary.num_train, 32)
     return replace(
         probe,
@@ -122,4 +125,4 @@ def fitting_size(own: Preprocess, *, num_train: int, seconds: float, image_secon
     for share in _SIZES:
         if seconds >= _PASSES * num_train * image_seconds * share**2:
             break
-    return round(own.image_size * share / 32) * 32
+    return max(round(own.image_size * share / 32) * 32, min(own.image_size, 32))

@@ -1,0 +1,41 @@
+"""What a strategy's recipe is fitted to."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from fathom.data.settings import DataSettings
+from fathom.data.summary import Summary
+from fathom.features.backbone import Backbone
+from fathom.preprocess import Preprocess
+from fathom.transfer.strategies import fitting_size, probing, tuning
+
+
+@pytest.mark.parametrize(
+    ("own", "seconds", "size"),
+    [(224, 1e6, 224), (224, 0.0, 128), (224, 100.0, 160), (32, 0.0, 32), (8, 0.0, 8), (8, 1e6, 8)],
+)
+def test_the_size_is_the_largest_that_leaves_time_for_four_passes(
+    own: int, seconds: float, size: int
+) -> None:
+    view = Preprocess(own, own, 3, (0.5,) * 3, (0.5,) * 3)
+    assert fitting_size(view, num_train=1000, seconds=seconds, image_seconds=0.045) == size
+
+
+@pytest.mark.parametrize(
+    ("images", "passes", "frozen"),
+    [(1_000, 20.0, True), (1_000, 500.0, True), (10_000, 0.5, True), (10_000, 6.0, False)],
+)
+def test_norms_learn_only_from_many_images_and_many_looks(
+    images: int, passes: float, frozen: bool
+) -> None:
+    summary = Summary(images, 10, 32, 32, 3, None)
+    backbone = Backbone("efficientnet_lite0", "lite")
+    probe = probing(
+        DataSettings(source="digits"), backbone, summary, image_size=128, seed=0, device="cpu"
+    )
+    for stages in (None, 2):
+        found = tuning(probe, summary, start=Path("x"), minutes=1, passes=passes, stages=stages)
+        assert found.model.frozen_norms == frozen
