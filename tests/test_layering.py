@@ -18,8 +18,9 @@ LAYERS = {
     **dict.fromkeys(("classifier", "keeps", "ledger", "recipes", "figures"), 4),
     **dict.fromkeys(("ablation", "preview", "report", "transfer"), 5),
     "experiments": 6,
-    "cli": 7,
-    **dict.fromkeys(("__main__", "__init__"), 8),
+    "explorer": 7,
+    "cli": 8,
+    **dict.fromkeys(("__main__", "__init__"), 9),
 }
 
 

@@ -127,7 +127,7 @@ def test_rows_are_plain_json(rows: list[Row]) -> None:
         values = row.to_dict()
         assert list(values) == [
             *("id", "kind", "text", "stated"),
-            *("computed", "verdict", "explanation", "source"),
+            *("computed", "verdict", "explanation", "source", "experiment"),
         ]
         assert json.loads(json.dumps(values, allow_nan=False)) == values, row.id
 

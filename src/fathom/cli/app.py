@@ -16,6 +16,7 @@ from fathom.cli.cost import app as cost_app
 from fathom.cli.embed import embed
 from fathom.cli.evaluate import evaluate
 from fathom.cli.experiment import experiment
+from fathom.cli.explore import explore
 from fathom.cli.models import models
 from fathom.cli.recipes import app as recipes_app
 from fathom.cli.train import train
@@ -58,6 +59,7 @@ app.command(models, sort_key=3)
 app.command(recipes_app)
 app.command(claims, sort_key=6)
 app.command(experiment, sort_key=6)
+app.command(explore, sort_key=6)
 app.command(embed, sort_key=8)
 
 

@@ -29,12 +29,8 @@ def latencies(
     taken from the cache; told hears of every new measurement. Weights are random: they change
     nothing here, as long as no number is denormal.
     """
-    path, key = cache_file(), f"{runtime.describe()}, torch {torch.__version__}"
-    try:
-        kept = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        kept = {}
-    mine = kept.setdefault(key, {})
+    path, kept = cache_file(), _kept()
+    mine = kept.setdefault(_key(runtime), {})
     with configured(runtime):
         for name in names:
             if name in mine:
@@ -44,6 +40,23 @@ def latencies(
                 told(name, mine[name])
             _store(path, kept)
     return {name: mine[name] for name in names}
+
+
+def remembered(runtime: Runtime) -> dict[str, float]:
+    """The latencies that were measured here before, by network; nothing is measured now."""
+    return _kept().get(_key(runtime), {})
+
+
+def _key(runtime: Runtime) -> str:
+    return f"{runtime.describe()}, torch {torch.__version__}"
+
+
+def _kept() -> dict[str, dict[str, float]]:
+    try:
+        found: dict[str, dict[str, float]] = json.loads(cache_file().read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return found
 
 
 def _measure(name: str, runtime: Runtime) -> float:

@@ -107,10 +107,8 @@ def fit_probe(
             fit, the choice and the probabilities are for images as frequent as the given ones.
 
     A class with one image trains every fold and is never held out. Where no class has two, the
-    strength is 1 and the factor 7.
-
-    Raises UserError for a class without rows, for fewer than two classes, for features that are not
-    finite, and for settings out of range.
+    strength is 1 and the factor 7. Raises UserError for a class without rows, for fewer than two
+    classes, for features that are not finite, and for settings out of range.
     """
     rows = Rows.of(values, targets, num_classes, groups)
     strengths = sorted(set(strengths), reverse=True)

@@ -1,0 +1,127 @@
+"""What a reader can set on a page. Its value stands in the address, which nobody has to trust."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import dash_mantine_components as dmc
+
+Value = str | float | bool | list[str]
+_MOST = 24  # names of a list
+
+
+@dataclass(frozen=True)
+class Control:
+    """One thing to set.
+
+    make: (id, value) -> the component, whose property `prop` holds the value. read: the text in an
+    address -> a value, ValueError for what this control cannot have. write: the inverse.
+    """
+
+    name: str
+    default: Value
+    make: Callable[[str, Value], Any]
+    read: Callable[[str], Value]
+    write: Callable[[Any], str] = str
+    prop: str = "value"
+
+
+def choice(name: str, label: str, options: Mapping[str, str], default: str) -> Control:
+    """One of several: options are labels by value."""
+    data = [{"value": value, "label": text} for value, text in options.items()]
+
+    def make(identifier: str, value: Value) -> Any:
+        return dmc.Select(
+            id=identifier, label=label, data=data, value=value, allowDeselect=False, w=220
+        )
+
+    return Control(name, default, make, _one_of(options))
+
+
+def several(
+    name: str, label: str, options: Sequence[str], default: Sequence[str], *, most: int = _MOST
+) -> Control:
+    """Any number of several, found by typing."""
+    allowed = set(options)
+
+    def make(identifier: str, value: Value) -> Any:
+        return dmc.MultiSelect(
+            id=identifier,
+            label=label,
+            data=list(options),
+            value=value,
+            searchable=True,
+            clearable=True,
+            maxValues=most,
+            miw=260,
+            style={"flex": 1},
+        )
+
+    def read(text: str) -> Value:
+        names = [part for part in text.split(",") if part]
+        if len(names) > most or not set(names) <= allowed:
+            raise ValueError(text)
+        return names
+
+    return Control(name, list(default), make, read, ",".join)
+
+
+def slider(
+    name: str,
+    label: str,
+    marks: Sequence[tuple[float, str]],
+    default: float,
+    *,
+    step: float = 1.0,
+) -> Control:
+    """A number between the first and the last mark."""
+    low, high = marks[0][0], marks[-1][0]
+
+    def make(identifier: str, value: Value) -> Any:
+        bar = dmc.Slider(
+            id=identifier,
+            min=low,
+            max=high,
+            step=step,
+            value=value,
+            marks=[{"value": place, "label": text} for place, text in marks],
+            mb=24,
+            **{"aria-label": label},
+        )
+        return dmc.Stack([dmc.Text(label, size="sm", fw=500), bar], gap=4, w=260)
+
+    def read(text: str) -> Value:
+        number = float(text)
+        if not math.isfinite(number) or not low <= number <= high:
+            raise ValueError(text)
+        return number
+
+    return Control(name, default, make, read, "{:g}".format)
+
+
+def switch(name: str, label: str, *, default: bool = False) -> Control:
+    """On or off."""
+
+    def make(identifier: str, value: Value) -> Any:
+        return dmc.Switch(id=identifier, label=label, checked=value, mt=28)
+
+    return Control(
+        name,
+        default,
+        make,
+        lambda text: _one_of(("on", "off"))(text) == "on",
+        lambda value: "on" if value else "off",
+        "checked",
+    )
+
+
+def _one_of(options: Mapping[str, str] | Sequence[str]) -> Callable[[str], str]:
+    def read(text: str) -> str:
+        if text not in options:
+            raise ValueError(text)
+        return text
+
+    return read

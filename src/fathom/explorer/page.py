@@ -1,0 +1,80 @@
+"""A page of the explorer: what can be set, and cards that are drawn from what is set."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+from urllib.parse import parse_qs, urlencode
+
+from fathom.explorer.controls import Control, Value
+
+Values = Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Card:
+    """Something drawn from the values of some controls, each an argument of draw by its name.
+
+    A draw that fails leaves the other cards alone. uses: the controls whose change draws it anew.
+    """
+
+    name: str
+    title: str
+    draw: Callable[..., Any]
+    uses: tuple[str, ...] = ()
+    note: str = ""
+
+
+@dataclass(frozen=True)
+class Click:
+    """A click on a card's figure changes a control.
+
+    take: (what lies under the pointer, the control's value) -> its new value.
+    """
+
+    card: str
+    control: str
+    take: Callable[[Mapping[str, Any], Any], Any]
+
+
+@dataclass(frozen=True)
+class Page:
+    """One page. path is its address, without a slash; lead says what it answers."""
+
+    path: str
+    title: str
+    lead: str
+    cards: Sequence[Card]
+    controls: Sequence[Control] = ()
+    clicks: Sequence[Click] = field(default=())
+
+    def identifier(self, name: str) -> str:
+        """The id of a control or card."""
+        return f"{self.path or 'home'}-{name}"
+
+    def control(self, name: str) -> Control:
+        """The control of this name."""
+        return next(control for control in self.controls if control.name == name)
+
+    def read(self, search: str | None) -> dict[str, Value]:
+        """The values of an address: the default of each that it does not name, or not rightly."""
+        asked = parse_qs((search or "").removeprefix("?"), max_num_fields=64)
+        values: dict[str, Value] = {}
+        for control in self.controls:
+            values[control.name] = control.default
+            if control.name in asked:
+                try:
+                    values[control.name] = control.read(asked[control.name][0])
+                except ValueError:
+                    continue
+        return values
+
+    def write(self, values: Values) -> str:
+        """The address of these values: what differs from the defaults."""
+        changed = {
+            control.name: control.write(values[control.name])
+            for control in self.controls
+            if values[control.name] != control.default
+        }
+        return f"?{urlencode(changed, safe=',')}" if changed else ""
