@@ -10,7 +10,7 @@ from fathom.data.settings import DataSettings
 from fathom.data.summary import Summary
 from fathom.features.backbone import Backbone
 from fathom.preprocess import Preprocess
-from fathom.transfer.strategies import fitting_size, probing, tuning
+from fathom.transfer.strategies import fitting_size, from_scratch, probing, tuning
 
 
 @pytest.mark.parametrize(
@@ -37,5 +37,22 @@ def test_norms_learn_only_from_many_images_and_many_looks(
         DataSettings(source="digits"), backbone, summary, image_size=128, seed=0, device="cpu"
     )
     for stages in (None, 2):
-        found = tuning(probe, summary, start=Path("x"), minutes=1, passes=passes, stages=stages)
+        found = tuning(
+            probe, summary, start=Path("x"), minutes=1, passes=passes, num_val=100, stages=stages
+        )
         assert found.model.frozen_norms == frozen
+
+
+@pytest.mark.parametrize(
+    ("num_val", "passes", "select"), [(499, 5.0, "last"), (500, 5.0, "best"), (100, 0.5, "best")]
+)
+def test_few_validation_images_choose_no_epoch(num_val: int, passes: float, select: str) -> None:
+    summary = Summary(1_000, 10, 32, 32, 3, None)
+    data = DataSettings(source="digits")
+    backbone = Backbone("efficientnet_lite0", "lite")
+    probe = probing(data, backbone, summary, image_size=128, seed=0, device="cpu")
+    found = tuning(probe, summary, start=Path("x"), minutes=1, passes=passes, num_val=num_val)
+    assert found.select == select
+    if passes > 1:
+        fresh = from_scratch(data, summary, minutes=1, num_val=num_val, seed=0, device="cpu")
+        assert fresh.select == select

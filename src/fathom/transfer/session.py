@@ -40,9 +40,9 @@ from fathom.transfer.strategies import (
 )
 from fathom.transfer.survey import Asked, Survey, look_seconds, survey_of
 
-_RACE = 0.06  # of all time, for each strategy that is trained in the race
+_RACE = 0.04  # of all time, for each strategy that is trained in the race
 TRAINED: tuple[Strategy, ...] = ("partial", "finetune", "scratch")
-_SURVEY, _ALONE = 0.2, 0.75  # of all time, at most, for features; where a probe is all there is
+_SURVEY, _ALONE = 0.12, 0.75  # of all time, at most, for features; where a probe is all there is
 
 
 @dataclass(frozen=True)
@@ -183,6 +183,11 @@ class Transfer:
         """Where the measurements lie."""
         return self.folder / TRANSFER
 
+    @property
+    def num_val(self) -> int:
+        """Validation images."""
+        return len(self.chosen.catalog.splits["val"])
+
     def left(self) -> float:
         """Seconds that are left."""
         return self.plan.minutes * 60 - (time.monotonic() - self.started)
@@ -280,6 +285,7 @@ class Transfer:
             start=start,
             minutes=seconds / 60,
             passes=self.left() / (step * len(best.dataset.splits["train"].images)),
+            num_val=self.num_val,
             stages=best.stages if strategy == "partial" else None,
         )
 
@@ -289,6 +295,7 @@ class Transfer:
             self.plan.data,
             self.summary,
             minutes=seconds / 60,
+            num_val=self.num_val,
             seed=self.plan.seed,
             device=self.plan.device,
             start=start,
@@ -311,6 +318,7 @@ class Transfer:
                 data = for_race(load_data(recipe, None, chosen=self.chosen), self.plan.seed)
             else:
                 recipe = self.tuning(best, strategy, starts["probe"], share)
+                recipe = replace(recipe, select="best")  # so short, it may end below its start
                 data = own
             done = list(train(recipe, out=self.work / strategy, dataset=data))[-1]
             assert isinstance(done, Finished)

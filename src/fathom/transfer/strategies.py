@@ -21,6 +21,10 @@ TRAINING_PER_LOOK = 4.5  # of a step for one image; EfficientNet-Lite0 takes 39 
 # Below so many training images, or so many looks at them, batch norms keep the statistics of the
 # pretraining: what they would learn anew costs more than it brings (docs/results/transfer.md).
 FEW_IMAGES, FEW_LOOKS = 5_000, 50_000
+# Below so many validation images they do not choose among epochs: of a schedule that has come down
+# the last weights are better than those that so few images take for the best. Unless there is no
+# time to come down, as below so many looks: then what it starts from may be better.
+FEW_JUDGES, TOO_SHORT = 500, 1_000
 _MANY_PASSES = 20  # from here on crops may be harder: the network sees each image often enough
 _SIZES = (1.0, 6 / 7, 5 / 7, 4 / 7)  # of the weights' own image size; 4/7 of 224 are 128
 _PASSES = 4.0  # over the training images that a size should leave time for
@@ -62,13 +66,15 @@ def tuning(
     start: Path,
     minutes: float,
     passes: float,
+    num_val: int,
     stages: int | None = None,
 ) -> Recipe:
     """Fine-tune from a probe's weights: all of the network, or the last stages and the head.
 
     The head was fitted on frozen features first, so that its random start does not disturb them
     (Kumar et al. 2022, arXiv:2202.10054, Section 4). start is the probe's checkpoint; passes, those
-    over the training images that the time allows, decide how hard the crops are.
+    over the training images that the time allows, decide how hard the crops are. num_val: images
+    that may choose among epochs.
     """
     looks = passes * summary.num_train
     few = summary.num_train < FEW_IMAGES or looks < FEW_LOOKS
@@ -89,6 +95,7 @@ def tuning(
         batch_size=batch_size,
         epochs=None,
         minutes=minutes,
+        select="last" if num_val < FEW_JUDGES and looks >= TOO_SHORT else "best",
     )
 
 
@@ -97,6 +104,7 @@ def from_scratch(
     summary: Summary,
     *,
     minutes: float,
+    num_val: int,
     seed: int,
     device: str,
     start: Path | None = None,
@@ -110,7 +118,7 @@ def from_scratch(
         model=model,
         epochs=None,
         minutes=minutes,
-        select="best",
+        select="last" if num_val < FEW_JUDGES else "best",
         seed=seed,
         device=device,
     )
