@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import logging
 import sys
 import webbrowser
+from contextlib import suppress
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Annotated
@@ -52,8 +54,10 @@ def explore(
     print("stop it with Ctrl-C", file=sys.stderr)
     if not no_browser:
         webbrowser.open(address)
+    logging.getLogger("werkzeug").setLevel(logging.ERROR)  # not a line for every request
     try:
-        server.serve_forever()
+        with suppress(KeyboardInterrupt):  # how it is meant to be stopped
+            server.serve_forever()
     finally:
         server.server_close()
     return 0

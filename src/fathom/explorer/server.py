@@ -93,9 +93,13 @@ def new_token(host: str) -> str | None:
 def listen(app: Dash, *, host: str, port: int) -> BaseWSGIServer:
     """A server that is ready to serve. Raises UserError for a port or a host that cannot be had."""
     require(0 <= port < 65536, f"port is {port}; it must be from 0 to 65535")
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
     try:
-        return make_server(host, port, app.server, threaded=True)
-    except (OSError, SystemExit, socket.gaierror) as error:
+        with socket.create_server((host, port), family=family) as place:
+            taken = place.getsockname()[1]
+            return make_server(host, taken, app.server, threaded=True, fd=place.fileno())
+    except OSError as error:
         raise UserError(
-            f"cannot listen on {host}:{port} ({error}); choose another with --port or --host"
+            f"cannot listen on {host}:{port} ({error.strerror or error}); choose another with "
+            "--port or --host"
         ) from error

@@ -149,9 +149,7 @@ def confusion_matrix(
         z=shares,
         zmin=0,
         zmax=1,
-        text=counts,
         customdata=hover,
-        texttemplate="%{text}" if len(places) <= _WRITTEN else None,
         colorscale=_SHADE,
         colorbar=_colorbar(),
         xgap=1,
@@ -159,7 +157,25 @@ def confusion_matrix(
         hovertemplate="%{customdata[0]:,} of %{customdata[1]:,} images of %{customdata[2]}<br>"
         "predicted as %{customdata[3]} (%{z:.1%})<extra></extra>",
     )
-    return _class_axes(new_figure([heat], margin_t=40), [class_names[i] for i in places])
+    traces = [heat, _written(shares, counts)] if len(places) <= _WRITTEN else [heat]
+    return _class_axes(new_figure(traces, margin_t=40), [class_names[i] for i in places])
+
+
+def _written(
+    shares: Sequence[Sequence[float]], counts: Sequence[Sequence[int | str]]
+) -> go.Scatter:
+    """The counts on their cells, in white on strong ones: pale ones have the colour of the page,
+    which may be light or dark."""
+    cells = [(i, j) for i, row in enumerate(counts) for j, count in enumerate(row) if count]
+    return go.Scatter(
+        x=[j for _, j in cells],
+        y=[i for i, _ in cells],
+        text=[str(counts[i][j]) for i, j in cells],
+        mode="text",
+        textfont={"color": ["#ffffff" if shares[i][j] > 0.5 else GREY for i, j in cells]},
+        hoverinfo="skip",
+        showlegend=False,
+    )
 
 
 def _colorbar() -> dict[str, Any]:
