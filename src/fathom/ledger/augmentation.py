@@ -376,7 +376,7 @@ CLAIMS = (
         by_experiment(
             "augment.label_preserving",
             "label-keeping",
-            "an experiment of Fathom's own",
+            "Fathom's own",
             "It will show how networks judge flipped and shifted test images of digits.",
         ),
     ),
@@ -394,10 +394,7 @@ CLAIMS = (
         "Averaging many crops at many scales gains about 1 point over one centre crop",
         {"points": 1.0},
         by_experiment(
-            "tta.gain",
-            "tta-gain",
-            "an experiment of Fathom's own",
-            "It will show one crop, ten crops and fifty views with the same weights.",
+            "tta.gain", "tta-gain", "Fathom's own", "It will show one crop, ten and fifty views."
         ),
     ),
 )
