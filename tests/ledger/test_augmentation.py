@@ -47,11 +47,6 @@ def test_what_fathom_does_is_what_is_claimed(name: str) -> None:
     assert judged(name).computed == row.computed, "the same every time"
 
 
-@pytest.mark.parametrize("name", ["augment.label_preserving", "tta.gain"])
-def test_experiments_wait_for_their_run(name: str) -> None:
-    assert judged(name).verdict == "not yet run"
-
-
 def upside_down(views: Tensor, _: Any, preprocess: Preprocess, rng: torch.Generator) -> Tensor:
     flips = torch.rand(len(views), generator=rng) < 0.5
     images = preprocess.normalise(views)

@@ -23,11 +23,11 @@ from fathom.ledger.claim import (
     Verdict,
     agreement,
     among,
-    awaiting,
     digits_of,
     in_words,
     worst,
 )
+from fathom.ledger.recorded import recorded
 from fathom.report.claims_page import claims_page, write_claims
 
 # Every row of the ledger in its order; a dot stands for the kind "computed".
@@ -103,10 +103,22 @@ def test_every_row_has_a_verdict_a_value_and_reasons(rows: list[Row]) -> None:
         assert row.text, row.id
 
 
-def test_only_experiments_wait_and_all_of_them_do(rows: list[Row]) -> None:
-    waiting = {row.id for row in rows if row.verdict == "not yet run"}
-    assert waiting == {name for name, kind in KINDS.items() if kind == "experiment"}
-    assert not any(row.computed for row in rows if row.id in waiting)
+def test_experiments_have_the_verdict_of_their_record_or_wait_for_one(rows: list[Row]) -> None:
+    for row in rows:
+        assert (row.experiment is not None) == (KINDS[row.id] == "experiment"), row.id
+        if row.experiment is None:
+            assert row.verdict != "not yet run", row.id
+            continue
+        found = recorded(row.experiment)
+        if found is None:
+            assert (row.verdict, row.computed) == ("not yet run", {})
+            assert row.explanation.startswith("No run is recorded yet. "), row.id
+            assert f"fathom experiment {row.experiment}" in row.explanation
+        else:
+            stored = found["findings"]["verdicts"][row.id]
+            assert row.verdict == stored["verdict"]
+            assert row.explanation == stored["explanation"]
+            assert found["setting"]["date"] in row.source
 
 
 def test_published_rows_name_a_paper(rows: list[Row]) -> None:
@@ -146,9 +158,7 @@ def test_patterns_choose_rows_and_unknown_ones_name_the_nearest() -> None:
 def test_a_judgement_needs_a_value_unless_it_waits() -> None:
     with pytest.raises(AssertionError):
         Judgement("exact", {}, "because", "somewhere")
-    waiting = awaiting("It will.", "somewhere")()
-    assert waiting.verdict == "not yet run"
-    assert waiting.explanation == "No run is recorded yet. It will."
+    assert Judgement("not yet run", {}, "because", "somewhere").computed == {}
 
 
 @pytest.mark.parametrize(

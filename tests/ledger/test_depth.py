@@ -122,10 +122,3 @@ def test_a_network_that_is_not_the_identity_is_noticed(monkeypatch: pytest.Monke
     assert judged("degradation.identity_construction").verdict == "demonstrated"
     monkeypatch.setattr(depth, "_make_identity", lambda block: None)
     assert judged("degradation.identity_construction").verdict == "not-reproduced"
-
-
-@pytest.mark.parametrize("name", ["degradation.train_error", "degradation.residual_cures"])
-def test_experiments_wait_for_their_run(name: str) -> None:
-    row = judged(name)
-    assert row.verdict == "not yet run"
-    assert not row.computed

@@ -29,9 +29,7 @@ def judged(name: str) -> Judgement:
         ("bn.identity", "behaviour", "demonstrated"),
         ("bn.running_stats", "behaviour", "demonstrated"),
         ("bn.eval_bug", "behaviour", "ambiguous"),
-        ("bn.placement", "experiment", "not yet run"),
         ("norm.table", "behaviour", "demonstrated"),
-        ("bn.covariate_shift", "experiment", "not yet run"),
     ],
 )
 def test_verdicts(name: str, kind: str, verdict: str) -> None:

@@ -96,12 +96,6 @@ def worst(verdicts: Mapping[str, Verdict]) -> Verdict:
     return next(v for v in order if v in verdicts.values())
 
 
-def awaiting(shows: str, source: str) -> Callable[[], Judgement]:
-    """The judge of an experiment that has no recorded run; shows says what the run will show."""
-    explanation = f"No run is recorded yet. {shows}"
-    return lambda: Judgement("not yet run", {}, explanation, source)
-
-
 def in_words(values: Mapping[str, Any]) -> str:
     """Values as people read them: {"flops": 15.5e9, "conv": 13} -> "flops: 15.5 G; conv: 13"."""
     return "; ".join(f"{name}: {_in_words(value)}" for name, value in values.items())
