@@ -28,9 +28,9 @@ def degradation(setting: Setting) -> Experiment:
     that the training error is measured on the very images that trained, in evaluation mode; the
     paper trains 64,000 steps and counts augmented batches.
 
-    The rows of the ledger: plain networks get worse where the training errors of three seeds or more
-    have intervals that do not overlap; shortcuts cure it where, besides, the deeper residual network
-    is not worse than the shallower one in pairs of one seed, by the whole interval of the
+    The rows of the ledger: plain networks get worse where the training errors of three seeds or
+    more have intervals that do not overlap; shortcuts cure it where, besides, the deeper residual
+    network is not worse than the shallower one in pairs of one seed, by the whole interval of the
     difference. Measured: docs/results/experiments.md.
     """
     depths = (8, 14) if setting.quick else (20, 56)
