@@ -145,6 +145,15 @@ def test_resuming_a_finished_one_says_it_again(call: Call, done: Path) -> None:
     assert out.splitlines()[-1] == f"report: {done / 'report.html'}"
 
 
+@pytest.fixture
+def listening() -> Iterator[None]:
+    """Ctrl-C arrives, also where the tests were started in the background, which ignores it."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("listening")
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_stop_says_how_to_go_on(
     number: int, call: Call, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
