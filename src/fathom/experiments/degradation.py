@@ -6,10 +6,10 @@ from collections.abc import Sequence
 
 from fathom.experiments.arms import comparing
 from fathom.experiments.cell import Cell
-from fathom.experiments.ending import JUDGES
+from fathom.experiments.ending import JUDGES, error_chart
 from fathom.experiments.nouns import Arm, Experiment, Findings, Judged, Results, Setting, Values
 from fathom.experiments.words import percent, points
-from fathom.figures.charts import Axis, LineChart, Point, PointChart, Series
+from fathom.figures.charts import Axis, LineChart, Series
 from fathom.training.reports import StepReport
 
 _CURVE = 40  # points of a curve, at most
@@ -106,7 +106,7 @@ def _findings(results: Results) -> Findings:
             " ".join(sentences[1:]),
         ),
     }
-    return Findings(tuple(sentences), (_errors(results), _curves(results)), verdicts)
+    return Findings(tuple(sentences), (error_chart(results), _curves(results)), verdicts)
 
 
 def _apart(results: Results, shallow: str, deep: str) -> bool:
@@ -138,23 +138,6 @@ def _computed(results: Results, arms: Sequence[str]) -> Values:
         for arm in arms
         for name, key in (("training", "train_error"), (judge, "test_error"))
     }
-
-
-def _errors(results: Results) -> PointChart:
-    points = {}
-    judge = JUDGES[results.setting["judge"]]
-    for name, key in (("training", "train_error"), (judge, "test_error")):
-        found = [results.spread(arm, key) for arm in results.arms]
-        points[name] = [
-            Point(100 * s.mean, s.low and 100 * s.low, s.high and 100 * s.high) for s in found
-        ]
-    return PointChart(
-        "Error at the end of training",
-        results.arms,
-        Axis("Error (%)"),
-        points,
-        f"{results.caption} Mean and 95 % interval.",
-    )
 
 
 def _curves(results: Results) -> LineChart:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from fathom.experiments.bands import point
 from fathom.experiments.cell import Cell
 from fathom.experiments.nouns import Results, Values
@@ -21,10 +23,15 @@ def end_errors(cell: Cell) -> Values:
 def error_chart(results: Results) -> PointChart:
     """Both errors of every arm, from the values of `end_errors`."""
     groups = {"training": "train_error", JUDGES[results.setting["judge"]]: "test_error"}
+    return percent_chart(results, "Error at the end of training", "Error (%)", groups)
+
+
+def percent_chart(results: Results, title: str, axis: str, groups: Mapping[str, str]) -> PointChart:
+    """Fractions of every arm in percent, with intervals over seeds: groups are keys by name."""
     return PointChart(
-        "Error at the end of training",
+        title,
         results.arms,
-        Axis("Error (%)"),
+        Axis(axis),
         {
             name: [point(results.spread(arm, key), 100) for arm in results.arms]
             for name, key in groups.items()

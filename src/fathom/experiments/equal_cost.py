@@ -13,7 +13,7 @@ from fathom.experiments.arms import comparing, small_size
 from fathom.experiments.cell import Cell
 from fathom.experiments.ending import JUDGES, end_errors, error_chart
 from fathom.experiments.nouns import Arm, Experiment, Findings, Results, Setting, Values
-from fathom.experiments.words import percent, points
+from fathom.experiments.words import percent, points, undecided
 from fathom.models.registry import build_model
 
 _NETWORK = "cifar_resnet20"
@@ -179,7 +179,7 @@ def _compared(results: Results, one: str, other: str) -> str:
         f"{_points(results, one, other)}."
     )
     if not spreads[0].apart_from(spreads[1]):
-        text += " The intervals overlap, so these seeds show no difference."
+        text += f" {undecided(spreads[0])}"
     return text
 
 

@@ -16,7 +16,7 @@ from fathom.experiments.cell import Cell
 from fathom.experiments.initialisation import DEVIATIONS, draw
 from fathom.experiments.nouns import Arm, Experiment, Findings, Results, Setting, Values
 from fathom.experiments.paths import lesions, removable, rows
-from fathom.experiments.words import percent, points
+from fathom.experiments.words import percent, points, undecided
 from fathom.figures.charts import Axis, Chart, LineChart, PointChart
 from fathom.ledger.evidence import seeded
 from fathom.models.base import ImageClassifier
@@ -284,7 +284,7 @@ def _lesioned(results: Results) -> str:
         f"{points(plain)}, from {percent(results.spread(_PLAIN, 'intact'))}."
     )
     if not plain.apart_from(residual):
-        return f"{text} The intervals overlap, so these seeds show no difference."
+        return f"{text} {undecided(plain)}"
     if plain.mean > residual.mean:
         return f"{text} The residual network bears it better, as Veit et al. 2016 found."
     return f"{text} The plain network bears it better, which contradicts Veit et al. 2016."

@@ -13,7 +13,7 @@ from fathom.experiments.arms import comparing
 from fathom.experiments.bands import point
 from fathom.experiments.cell import Cell
 from fathom.experiments.nouns import Arm, Experiment, Findings, Results, Setting, Values
-from fathom.experiments.words import percent, points
+from fathom.experiments.words import percent, points, undecided
 from fathom.figures.charts import Axis, PointChart
 from fathom.ledger.depth import imitate
 from fathom.models.base import ImageClassifier
@@ -136,7 +136,7 @@ def _trained(results: Results, shallow: str, deep: str) -> str:
         f"{percent(found)}, {difference} against {shallow}."
     )
     if not own.apart_from(found):
-        return f"{text} The intervals overlap, so these seeds show no difference."
+        return f"{text} {undecided(own)}"
     if found.mean > own.mean:
         return f"{text} The better weights exist, as the construction shows; training missed them."
     return f"{text} Here training did better than the construction, unlike in the source."

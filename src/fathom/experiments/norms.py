@@ -8,7 +8,7 @@ from fathom.experiments.arms import comparing
 from fathom.experiments.bands import band
 from fathom.experiments.ending import JUDGES, end_errors
 from fathom.experiments.nouns import Arm, Experiment, Findings, Results, Setting
-from fathom.experiments.words import percent, points
+from fathom.experiments.words import percent, points, undecided
 from fathom.figures.charts import Axis, LineChart
 from fathom.recipes.fitting import batch_of
 
@@ -85,7 +85,7 @@ def _told(results: Results, norm: str, arms: dict[int, str]) -> str:
         f"{points(difference)}."
     )
     if not small.apart_from(large):
-        return f"{text} The intervals overlap, so these seeds show no difference."
+        return f"{text} {undecided(small)}"
     return f"{text} {'Small' if difference.mean > 0 else 'Large'} parts are worse."
 
 

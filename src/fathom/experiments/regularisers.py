@@ -8,7 +8,7 @@ from fathom.data.settings import Mixup, PadCrop
 from fathom.experiments.arms import comparing, small_size
 from fathom.experiments.bands import point
 from fathom.experiments.cell import Cell
-from fathom.experiments.ending import JUDGES
+from fathom.experiments.ending import JUDGES, percent_chart
 from fathom.experiments.nouns import Arm, Experiment, Findings, Results, Setting, Values
 from fathom.experiments.words import points
 from fathom.figures.charts import Axis, PointChart
@@ -138,16 +138,8 @@ def _sign(difference: Spread) -> int:
 
 def _accuracies(results: Results, judge: str) -> PointChart:
     groups = {"training": "train_accuracy", judge: "test_accuracy"}
-    return PointChart(
-        "Accuracy on the images that trained and on new ones",
-        results.arms,
-        Axis("Accuracy (%)"),
-        {
-            name: [point(results.spread(arm, key), 100) for arm in results.arms]
-            for name, key in groups.items()
-        },
-        f"{results.caption} Mean and 95 % interval.",
-    )
+    title = "Accuracy on the images that trained and on new ones"
+    return percent_chart(results, title, "Accuracy (%)", groups)
 
 
 def _gaps(results: Results, judge: str) -> PointChart:

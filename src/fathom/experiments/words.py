@@ -15,6 +15,13 @@ def points(found: Spread) -> str:
     return in_unit(found, 100, "points", 1, sign=True)
 
 
+def undecided(found: Spread) -> str:
+    """What to say where two intervals are not apart, or where there are none."""
+    if found.low is None:
+        return "One seed has no interval, so it shows no difference."
+    return "The intervals overlap, so these seeds show no difference."
+
+
 def in_unit(found: Spread, factor: float, unit: str, digits: int = 2, *, sign: bool = False) -> str:
     """Mean with unit and interval, all times a factor."""
     text = f"{factor * found.mean:{'+' if sign else ''}.{digits}f} {unit}".rstrip()
