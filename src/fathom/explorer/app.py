@@ -8,8 +8,9 @@ from typing import Any
 
 from dash import Dash, Input, Output, State, html, no_update
 
-from fathom.explorer.page import Card, Click, Page
-from fathom.explorer.shell import drawn, page_layout, shell
+from fathom.errors import UserError
+from fathom.explorer.page import Action, Card, Click, Page
+from fathom.explorer.shell import drawn, message, page_layout, shell
 
 _TITLE = "Fathom"
 
@@ -29,9 +30,14 @@ def make_app(pages: Sequence[Page]) -> Dash:
     _route(app, pages)
     for page in pages:
         _keep_address(app, page)
+        for control in page.controls:
+            if control.wire is not None:
+                control.wire(app, page.identifier(control.name))
         for card in page.cards:
-            if card.uses:
+            if card.uses or card.every:
                 _redraw(app, page, card)
+        for action in page.actions:
+            _press(app, page, action)
         for click in page.clicks:
             _follow_click(app, page, click)
     return app
@@ -80,11 +86,32 @@ def _keep_address(app: Dash, page: Page) -> None:
 
 
 def _redraw(app: Dash, page: Page, card: Card) -> None:
+    identifier = page.identifier(card.name)
     inputs = [Input(page.identifier(name), page.control(name).prop) for name in card.uses]
+    if card.every:
+        inputs.append(Input(f"{identifier}-clock", "n_intervals"))
 
-    @app.callback(Output(page.identifier(card.name), "children"), inputs, prevent_initial_call=True)
+    @app.callback(Output(identifier, "children"), inputs, prevent_initial_call=True)
     def redraw(*values: Any) -> Any:
-        return drawn(card, dict(zip(card.uses, values, strict=True)))
+        return drawn(card, dict(zip(card.uses, values, strict=False)))
+
+
+def _press(app: Dash, page: Page, action: Action) -> None:
+    identifier = page.identifier(action.name)
+
+    @app.callback(
+        Output(f"{identifier}-said", "children"),
+        Input(identifier, "n_clicks"),
+        [State(page.identifier(name), page.control(name).prop) for name in action.uses],
+        prevent_initial_call=True,
+    )
+    def press(clicks: int | None, *values: Any) -> Any:
+        if not clicks:  # the button has only come into the page
+            return no_update
+        try:
+            return action.run(**dict(zip(action.uses, values, strict=True)))
+        except UserError as error:
+            return message(str(error))
 
 
 def _follow_click(app: Dash, page: Page, click: Click) -> None:

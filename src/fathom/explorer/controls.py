@@ -8,9 +8,14 @@ from dataclasses import dataclass
 from typing import Any
 
 import dash_mantine_components as dmc
+from dash import Dash, Input, Output, State, dcc, html, no_update
+
+from fathom.errors import UserError
+from fathom.explorer.pictures import LARGEST, Pictures
 
 Value = str | float | bool | list[str]
 _MOST = 24  # names of a list
+_DIGITS = 6  # of a count in an address
 
 
 @dataclass(frozen=True)
@@ -18,7 +23,8 @@ class Control:
     """One thing to set.
 
     make: (id, value) -> the component, whose property `prop` holds the value. read: the text in an
-    address -> a value, ValueError for what this control cannot have. write: the inverse.
+    address -> a value, ValueError for what this control cannot have. write: the inverse. wire:
+    (application, id) registers what the component does by itself.
     """
 
     name: str
@@ -27,6 +33,7 @@ class Control:
     read: Callable[[str], Value]
     write: Callable[[Any], str] = str
     prop: str = "value"
+    wire: Callable[[Dash, str], None] | None = None
 
 
 def choice(name: str, label: str, options: Mapping[str, str], default: str) -> Control:
@@ -116,6 +123,65 @@ def switch(name: str, label: str, *, default: bool = False) -> Control:
         lambda value: "on" if value else "off",
         "checked",
     )
+
+
+def again(name: str, label: str) -> Control:
+    """A button that draws something anew: its value counts the presses, as a seed."""
+
+    def make(identifier: str, value: Value) -> Any:
+        return dmc.Button(label, id=identifier, n_clicks=value, variant="default")
+
+    def read(text: str) -> Value:
+        if not text.isascii() or not text.isdigit() or len(text) > _DIGITS:
+            raise ValueError(text)
+        return int(text)
+
+    return Control(name, 0, make, read, str, "n_clicks")
+
+
+def picture(name: str, label: str, store: Pictures) -> Control:
+    """One of the sample pictures, or one's own, whose pixels the store keeps while it runs."""
+
+    def make(identifier: str, value: Value) -> Any:
+        select = dmc.Select(
+            id=identifier,
+            label=label,
+            data=_named(store),
+            value=value,
+            allowDeselect=False,
+            w=220,
+        )
+        button = dmc.Button("Your own picture", variant="default")
+        upload = dcc.Upload(button, id=f"{identifier}-upload", accept="image/*", max_size=LARGEST)
+        said = html.Div(id=f"{identifier}-said", role="status")
+        return html.Div([select, upload, said], className="picture")
+
+    def read(text: str) -> Value:
+        if text not in store.names():
+            raise ValueError(text)
+        return text
+
+    def wire(app: Dash, identifier: str) -> None:
+        @app.callback(
+            Output(identifier, "data"),
+            Output(identifier, "value", allow_duplicate=True),
+            Output(f"{identifier}-said", "children"),
+            Input(f"{identifier}-upload", "contents"),
+            State(f"{identifier}-upload", "filename"),
+            prevent_initial_call=True,
+        )
+        def keep(contents: str | None, filename: str | None) -> Any:
+            try:
+                key = store.put(contents or "", filename or "picture")
+            except UserError as error:
+                return no_update, no_update, str(error)
+            return _named(store), key, ""
+
+    return Control(name, next(iter(store.names())), make, read, wire=wire)
+
+
+def _named(store: Pictures) -> list[dict[str, str]]:
+    return [{"value": key, "label": text} for key, text in store.names().items()]
 
 
 def _one_of(options: Mapping[str, str] | Sequence[str]) -> Callable[[str], str]:

@@ -17,6 +17,8 @@ class Card:
     """Something drawn from the values of some controls, each an argument of draw by its name.
 
     A draw that fails leaves the other cards alone. uses: the controls whose change draws it anew.
+    every: seconds after which it is drawn anew by itself, for what goes on while one looks; 0 for
+    never.
     """
 
     name: str
@@ -24,6 +26,20 @@ class Card:
     draw: Callable[..., Any]
     uses: tuple[str, ...] = ()
     note: str = ""
+    every: float = 0.0
+
+
+@dataclass(frozen=True)
+class Action:
+    """A button that does something, once a press, and says in a line what it did.
+
+    An address never presses it. uses: the controls that run takes, each an argument by its name.
+    """
+
+    name: str
+    label: str
+    run: Callable[..., str]
+    uses: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -48,6 +64,7 @@ class Page:
     cards: Sequence[Card]
     controls: Sequence[Control] = ()
     clicks: Sequence[Click] = field(default=())
+    actions: Sequence[Action] = field(default=())
 
     def identifier(self, name: str) -> str:
         """The id of a control or card."""

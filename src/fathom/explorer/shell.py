@@ -66,7 +66,14 @@ def page_layout(page: Page, values: Values) -> list[Any]:
         control.make(page.identifier(control.name), values[control.name])
         for control in page.controls
     ]
-    bar = [html.Div(controls, className="controls")] if controls else []
+    buttons = [dmc.Button(action.label, id=page.identifier(action.name)) for action in page.actions]
+    bar: list[Any] = [html.Div([*controls, *buttons], className="controls")]
+    if not controls and not buttons:
+        bar = []
+    bar += [
+        html.Div(id=f"{page.identifier(action.name)}-said", role="status")
+        for action in page.actions
+    ]
     frames = [_frame(page, card, values) for card in page.cards]
     return [html.H1(page.title), html.P(page.lead, className="lead"), *bar, *frames]
 
@@ -76,8 +83,13 @@ def _frame(page: Page, card: Card, values: Values) -> Any:
     inside = html.Div(drawn(card, values), id=identifier)
     note = [html.P(card.note, className="quiet")] if card.note else []
     heading = html.H2(card.title, id=f"{identifier}-title")
+    if card.every:
+        clock = dcc.Interval(id=f"{identifier}-clock", interval=1000 * card.every)
+        body = [inside, clock]  # no sign of waiting: it is drawn anew all the time
+    else:
+        body = [dcc.Loading(inside, delay_show=300, type="dot")]
     return html.Section(
-        [heading, dcc.Loading(inside, delay_show=300, type="dot"), *note],
+        [heading, *body, *note],
         className="card",
         **named(card.title),
     )
