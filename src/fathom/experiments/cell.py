@@ -10,9 +10,10 @@ from typing import Any
 from torch import Tensor
 
 from fathom.data.batches import Batch, evaluation_batches
-from fathom.data.load import Dataset, Split
+from fathom.data.load import Dataset
 from fathom.evaluate import Evaluation, evaluate
 from fathom.experiments.nouns import Arm, Setting
+from fathom.features.extract import first_of
 from fathom.models.base import ImageClassifier
 from fathom.runtime import Runtime
 from fathom.training.setup import Setup
@@ -90,17 +91,6 @@ class Cell:
     def probe_images(self) -> Tensor:
         """128 training images as the network sees them, the same for every arm and seed."""
         return next(self.batches("train", images=128, batch_size=128)).images
-
-
-def first_of(split: Split, count: int) -> Split:
-    """The first images of a split in an order in which the classes take turns."""
-    from fathom.features.extract import balanced_order
-
-    if count >= len(split.images):
-        return split
-    chosen = balanced_order(split.images.targets, 0)[:count].tolist()
-    views = None if split.views is None else split.views[chosen]
-    return Split(split.images.take(chosen), views)
 
 
 def fewer(dataset: Dataset, count: int | None) -> Dataset:

@@ -24,7 +24,7 @@ from fathom.training.recipe import Recipe
 from fathom.training.reports import Report
 from fathom.training.run import Run, next_folder, refuse_used
 from fathom.training.setup import Setup
-from fathom.training.trainer import Trainer
+from fathom.training.trainer import Attendant, Trainer
 
 
 def train(
@@ -35,6 +35,7 @@ def train(
     started: float | None = None,
     command: str | None = None,
     dataset: Dataset | None = None,
+    attendant: Attendant | None = None,
 ) -> Generator[Report, None, None]:
     """Train as the recipe says and yield a report after every step and epoch.
 
@@ -45,6 +46,7 @@ def train(
         started: `time.monotonic()` at the start that minutes are counted from; now by default.
         command: what to record as the command that reproduces the run.
         dataset: the data, where they are loaded already as the recipe says.
+        attendant: who looks on, as `fathom.doctor.Doctor`.
 
     Raises:
         UserError: the data or the recipe cannot be used, the disk is full, or the loss became NaN.
@@ -57,12 +59,18 @@ def train(
     run = Run.create(folder, recipe, command)
     describe(run, setup)
     with configured(setup.runtime):
-        trainer = Trainer(run, setup, save_seconds=save_seconds, started=started)
+        trainer = Trainer(
+            run, setup, save_seconds=save_seconds, started=started, attendant=attendant
+        )
         yield from trainer.reports()
 
 
 def resume(
-    folder: str | Path, *, save_seconds: float = 30.0, started: float | None = None
+    folder: str | Path,
+    *,
+    save_seconds: float = 30.0,
+    started: float | None = None,
+    attendant: Attendant | None = None,
 ) -> Generator[Report, None, None]:
     """Go on with a run from its last good checkpoint, as `train` does.
 
@@ -85,6 +93,11 @@ def resume(
         checkpoint = replace(checkpoint, note="; ".join(filter(None, (checkpoint.note, note))))
     with configured(setup.runtime):
         trainer = Trainer(
-            run, setup, save_seconds=save_seconds, started=started, checkpoint=checkpoint
+            run,
+            setup,
+            save_seconds=save_seconds,
+            started=started,
+            checkpoint=checkpoint,
+            attendant=attendant,
         )
         yield from trainer.reports()

@@ -10,6 +10,7 @@ import math
 import time
 from collections.abc import Generator, Iterator, Sequence
 from itertools import islice
+from typing import Protocol
 
 import torch
 from torch import Tensor, nn
@@ -43,8 +44,16 @@ from fathom.training.state import Running, TrainState
 _PACE_KNOWN = 20  # steps after which the first, which is slow, weighs little in the pace
 
 
+class Attendant(Protocol):
+    """Somebody who looks at the trainer between its reports, and may add warnings of their own."""
+
+    def attend(self, trainer: Trainer, stream: Iterator[Report]) -> Iterator[Report]:
+        """The reports of the stream, and warnings between them."""
+        ...
+
+
 class Trainer:
-    """One session of one run."""
+    """One session of one run. batch is the one that the last step was taken on."""
 
     def __init__(
         self,
@@ -54,7 +63,10 @@ class Trainer:
         save_seconds: float,
         started: float,
         checkpoint: Checkpoint | None = None,
+        attendant: Attendant | None = None,
     ) -> None:
+        self.attendant = attendant
+        self.batch: Batch | None = None
         self.run, self.recipe, self.dataset = run, setup.recipe, setup.dataset
         self.runtime, self.batches = setup.runtime, setup.batches
         self.weight_notes = () if setup.weights is None else setup.weights.notes
@@ -98,9 +110,12 @@ class Trainer:
     def reports(self) -> Iterator[Report]:
         """The stream of reports, logged on its way out; leaving it early saves a checkpoint."""
         resumed = None if self.checkpoint is None else self.state.step
+        stream: Iterator[Report] = self._stream(resumed)
+        if self.attendant is not None:
+            stream = self.attendant.attend(self, stream)
         try:
             with Recorder(self.run, resumed) as recorder:
-                for report in self._stream(resumed):
+                for report in stream:
                     recorder.write(report)
                     yield report
         except GeneratorExit:
@@ -194,6 +209,7 @@ class Trainer:
             state.step += 1
 
             state.running.add(value, int(right), len(batch.targets))
+            self.batch = batch
             yield from self._step_reports(batch, value, right / len(batch.targets))
 
     def _sized(self, images: Tensor, progress: float) -> Tensor:

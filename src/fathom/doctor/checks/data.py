@@ -1,0 +1,7 @@
+"""Checks."""
+
+from __future__ import annotations
+
+from fathom.doctor.diagnose import Check
+
+CHECKS: dict[str, Check] = {}

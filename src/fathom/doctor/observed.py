@@ -1,0 +1,293 @@
+"""What was seen of a training run: numbers only, from which every check draws its conclusion.
+
+All of it is plain values, so that it travels in `doctor.json`: a post-mortem reads the same numbers
+that the living run gave, and thresholds can be judged again without training anything again.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, field, fields, is_dataclass
+from typing import Any, get_args, get_origin, get_type_hints
+
+_MOST_STEPS = 2000  # points that the curve keeps
+
+
+@dataclass
+class LayerFacts:
+    """A layer that has weights, or that normalises, drops or activates.
+
+    kind: "conv", "linear", "norm", "dropout", "act". trainable: some weight requires a gradient.
+    optimised: the optimizer has every trainable weight. gradient: a gradient came, at the last look
+    (None before the first). frozen: some weights do not require a gradient. class_name: as PyTorch
+    calls the module.
+    """
+
+    name: str
+    kind: str
+    class_name: str
+    params: int = 0
+    trainable: bool = False
+    optimised: bool = True
+    gradient: bool | None = None
+    frozen: bool = False
+
+
+@dataclass
+class Structure:
+    """The network as it is built and wired.
+
+    longest, shortest: layers with weights on the longest and on the shortest way from the images to
+    the output, as the autograd graph has them; 0 where nothing has run yet. A residual network's
+    shortest way goes over its shortcuts.
+    """
+
+    layers: list[LayerFacts] = field(default_factory=list)
+    longest: int = 0
+    shortest: int = 0
+    unoptimised_params: int = 0
+    params: int = 0
+    has_shortcuts: bool = False
+
+
+@dataclass
+class Task:
+    """What the run is about; 0, None or empty where nobody told.
+
+    counts: training images of each class. planned_steps: the length of the run. pretrained: whether
+    the weights came trained. ema: decay of the average that is evaluated. steps_per_epoch: 0 where
+    unknown. recipe: the values of the recipe by path, for remedies.
+    """
+
+    num_classes: int = 0
+    counts: list[int] = field(default_factory=list)
+    batch_size: int = 0
+    planned_steps: int | None = None
+    pretrained: bool = False
+    ema: float | None = None
+    steps_per_epoch: int = 0
+    mixes: bool = False
+    label_smoothing: float = 0.0
+    recipe: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass
+class Curve:
+    """Every step, or every second, fourth ... of a long run: loss (nats), top1, learning rate."""
+
+    step: list[int] = field(default_factory=list)
+    loss: list[float] = field(default_factory=list)
+    top1: list[float | None] = field(default_factory=list)
+    lr: list[float] = field(default_factory=list)
+    stride: int = 1
+
+    def add(self, step: int, loss: float, top1: float | None, lr: float) -> None:
+        """Take in a step; half of the points go when there are too many."""
+        if step % self.stride:
+            return
+        self.step.append(step)
+        self.loss.append(loss)
+        self.top1.append(top1)
+        self.lr.append(lr)
+        if len(self.step) > _MOST_STEPS:
+            self.stride *= 2
+            kept = [place for place, at in enumerate(self.step) if at % self.stride == 0]
+            self.step = [self.step[place] for place in kept]
+            self.loss = [self.loss[place] for place in kept]
+            self.top1 = [self.top1[place] for place in kept]
+            self.lr = [self.lr[place] for place in kept]
+
+
+@dataclass
+class Signals:
+    """What goes through one layer at a look.
+
+    Of its output: mean and std. Of its input, which is what the activation before it lets through:
+    zeros, the share of zeros, and dead, the share of channels that are zero in every place of every
+    image. saturated: for a bounded activation, the share of its output within 1 % of an end.
+    """
+
+    mean: float = 0.0
+    std: float = 0.0
+    zeros: float = 0.0
+    dead: float = 0.0
+    saturated: float = 0.0
+
+
+@dataclass
+class Weights:
+    """One layer's weights at a look: norms of the gradient, of the weights before the step and of
+    the step itself."""
+
+    gradient: float
+    norm: float
+    update: float
+
+
+@dataclass
+class Look:
+    """Everything measured at one step.
+
+    line: the loss of another batch with the weights that the step had before (0), took (1), and
+    would have had for multiples of it. modes: loss and top1 of that batch in training and in
+    evaluation mode. drift: for each norm, how far the batch's means lie from the running ones, in
+    running standard deviations, root mean square over channels. logit_std and logit_max: of the
+    outputs. top_share: the share of the batch's images that get the most frequent answer, and
+    label_share that of the most frequent label.
+    """
+
+    step: int
+    loss: float
+    lr: float
+    weights: dict[str, Weights] = field(default_factory=dict)
+    signals: dict[str, Signals] = field(default_factory=dict)
+    line: dict[str, float] = field(default_factory=dict)
+    modes: dict[str, tuple[float, float]] = field(default_factory=dict)
+    drift: dict[str, float] = field(default_factory=dict)
+    logit_std: float = 0.0
+    logit_max: float = 0.0
+    top_share: float = 0.0
+    label_share: float = 0.0
+
+
+@dataclass
+class Exam:
+    """A split judged between steps, without augmentation and in evaluation mode.
+
+    weights: "result", those that the run ends with, the average where there is one, or "raw", those
+    that train.
+    matrix: answers by true class, rows true; None where there are more than 200 classes.
+    """
+
+    step: int
+    split: str
+    weights: str
+    loss: float
+    top1: float
+    images: int
+    matrix: list[list[int]] | None = None
+
+
+@dataclass
+class Passes:
+    """Counts of passes through the network, by what was asked of it and the mode it was in."""
+
+    training: int = 0
+    evaluating: int = 0
+    training_in_eval_mode: int = 0
+    evaluating_with_batch_statistics: int = 0
+    evaluating_with_dropout: int = 0
+    frozen_norms_moving: int = 0
+    not_cleared: int = 0
+    cleared: int = 0
+    backward: int = 0
+    least_values: int = 0
+    probabilities: int = 0
+
+
+@dataclass
+class Inputs:
+    """What the network is fed in training or in evaluation.
+
+    By channel: mean and standard deviation; low and high: the range. constant: share of images that
+    are one colour. repeated: share of images that were met before in another place. expected: mean
+    and deviation that pretrained weights want, empty where none do. clearest: which other way of
+    feeding fits the weights' own statistics better ("as it is" where none does), with the distance
+    of each way.
+    """
+
+    images: int = 0
+    mean: list[float] = field(default_factory=list)
+    std: list[float] = field(default_factory=list)
+    low: float = 0.0
+    high: float = 0.0
+    constant: float = 0.0
+    blank: list[str] = field(default_factory=list)
+    ways: dict[str, float] = field(default_factory=dict)
+
+
+@dataclass
+class Order:
+    """The order in which training meets its labels.
+
+    runs: mean length of runs of equal labels within batches over what chance gives. kinds: mean
+    number of different labels in a batch over what chance gives. same_order: share of batches of a
+    later epoch that are batches of an earlier one.
+    """
+
+    batches: int = 0
+    runs: float = 1.0
+    kinds: float = 1.0
+    same_order: float = 0.0
+
+
+@dataclass
+class Labels:
+    """What training says of its own labels.
+
+    noise: the estimated share of wrong labels, with its 95 % interval. suspects: files or places of
+    the most suspicious, the worst first, with the class that they seem to be of.
+    """
+
+    noise: float | None = None
+    low: float = 0.0
+    high: float = 1.0
+    suspects: list[tuple[str, str, str]] = field(default_factory=list)
+
+
+@dataclass
+class Sharing:
+    """Images that stand in both splits, or twice in one, and what loading them shows.
+
+    leaked: validation images that are training images, too. same_streams: two workers drew the same
+    augmentations. moving: the share of validation images that differ between two readings.
+    """
+
+    leaked: int = 0
+    leaked_names: list[str] = field(default_factory=list)
+    judged: int = 0
+    same_streams: bool | None = None
+    moving: float = 0.0
+
+
+@dataclass
+class Observed:
+    """All that was seen of one run."""
+
+    structure: Structure = field(default_factory=Structure)
+    task: Task = field(default_factory=Task)
+    curve: Curve = field(default_factory=Curve)
+    looks: list[Look] = field(default_factory=list)
+    exams: list[Exam] = field(default_factory=list)
+    passes: Passes = field(default_factory=Passes)
+    train_inputs: Inputs = field(default_factory=Inputs)
+    val_inputs: Inputs = field(default_factory=Inputs)
+    order: Order = field(default_factory=Order)
+    labels: Labels = field(default_factory=Labels)
+    sharing: Sharing = field(default_factory=Sharing)
+    diverged: int | None = None
+    over: bool = False
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain JSON values."""
+        return asdict(self)
+
+    @classmethod
+    def from_dict(cls, values: dict[str, Any]) -> Observed:
+        """The inverse of `to_dict`."""
+        found: Observed = _read(cls, values)
+        return found
+
+
+def _read(kind: Any, value: Any) -> Any:
+    """A JSON value as a field of this type."""
+    origin, inner = get_origin(kind), get_args(kind)
+    if is_dataclass(kind) and isinstance(kind, type):
+        hints = get_type_hints(kind)
+        return kind(**{f.name: _read(hints[f.name], value[f.name]) for f in fields(kind)})
+    if origin is list:
+        return [_read(inner[0], item) for item in value]
+    if origin is tuple:
+        return tuple(value)
+    if origin is dict:
+        return {key: _read(inner[1], item) for key, item in value.items()}
+    return value

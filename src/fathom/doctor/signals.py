@@ -1,0 +1,103 @@
+"""What goes through the layers in one pass, read by hooks that are there for that pass only."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.utils.hooks import RemovableHandle
+
+from fathom.doctor.observed import Signals
+from fathom.doctor.structure import BOUNDED, BatchNorm, looked_at
+
+_IMAGES = 16  # of a batch; dead channels are judged over several looks
+_EDGE = 0.01  # of the range of a bounded activation
+
+
+class Pass:
+    """What one training pass showed: signals by layer, drift by norm, values of the smallest batch
+    that a batch norm averaged over, and frozen norms that move."""
+
+    def __init__(self) -> None:
+        self.signals: dict[str, Signals] = {}
+        self.drift: dict[str, float] = {}
+        self.least_values = 0
+        self.frozen_moving: list[str] = []
+
+    def read(self, name: str, module: nn.Module, kind: str, x: Tensor, output: Tensor) -> None:
+        """Take in one layer's input and output."""
+        if kind in ("conv", "linear"):
+            self.signals[name] = _of_weighted(x[:_IMAGES], output[:_IMAGES])
+        elif isinstance(module, BatchNorm):
+            self._of_norm(name, module, x)
+        elif type(module) in BOUNDED:
+            low, high = BOUNDED[type(module)]
+            some = output[:_IMAGES].float()
+            edge = _EDGE * (high - low)
+            outside = (some < low + edge) | (some > high - edge)
+            self.signals[name] = Signals(
+                mean=_number(some.mean()),
+                std=_number(some.std()),
+                saturated=_number(_mean(outside)),
+            )
+
+    def _of_norm(self, name: str, module: BatchNorm, x: Tensor) -> None:
+        if not module.training:
+            return
+        count = x.numel() // x.shape[1]
+        self.least_values = min(self.least_values or count, count)
+        weight = module.weight
+        if isinstance(weight, nn.Parameter) and not weight.requires_grad:
+            self.frozen_moving.append(name)
+        mean, var = module.running_mean, module.running_var
+        if mean is not None and var is not None:
+            batch = x.float().mean([d for d in range(x.dim()) if d != 1])
+            apart = (batch - mean) / (var + module.eps).sqrt()
+            self.drift[name] = _number(apart.square().mean().sqrt())
+
+
+def _of_weighted(x: Tensor, output: Tensor) -> Signals:
+    """Channels are dimension 1 of maps, and the last one of vectors and tokens."""
+    some, nothing = output.float(), x == 0
+    channel = 1 if x.dim() == 4 else x.dim() - 1
+    dead = nothing.movedim(channel, 0).flatten(1).all(dim=1)
+    return Signals(
+        mean=_number(some.mean()),
+        std=_number(some.std(correction=0)),
+        zeros=_number(_mean(nothing)),
+        dead=_number(_mean(dead)),
+    )
+
+
+def _mean(values: Tensor) -> Tensor:
+    return values.float().mean()
+
+
+def _number(value: Tensor) -> float:
+    return float(value)
+
+
+@contextmanager
+def reading(model: nn.Module, found: Pass) -> Iterator[None]:
+    """Read every layer that is gone through inside."""
+    handles: list[RemovableHandle] = []
+
+    def hook(name: str, kind: str) -> Callable[..., None]:
+        def read(module: nn.Module, inputs: tuple[Any, ...], output: Any) -> None:
+            if inputs and isinstance(inputs[0], Tensor) and isinstance(output, Tensor):
+                with torch.no_grad():
+                    found.read(name, module, kind, inputs[0].detach(), output.detach())
+
+        return read
+
+    for name, module, kind in looked_at(model):
+        if kind != "dropout":
+            handles.append(module.register_forward_hook(hook(name, kind)))
+    try:
+        yield
+    finally:
+        for handle in handles:
+            handle.remove()
