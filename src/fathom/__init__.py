@@ -17,6 +17,7 @@ from fathom.version import __version__
 if TYPE_CHECKING:
     from fathom.classifier import Classifier, load
     from fathom.costs.count import cost
+    from fathom.doctor.watch import Watch as watch
     from fathom.errors import UserError
     from fathom.ledger import claims
     from fathom.models.base import ImageClassifier
@@ -46,6 +47,7 @@ _HOMES = {
     "reference_state_dict": "weights.load",
     "resume": "training.session",
     "train": "training.session",
+    "watch": "doctor.watch:Watch",
     "write_report": "report",
 }
 
@@ -67,6 +69,7 @@ __all__ = [
     "reference_state_dict",
     "resume",
     "train",
+    "watch",
     "write_report",
 ]
 
@@ -74,7 +77,8 @@ __all__ = [
 def __getattr__(name: str) -> Any:
     if name not in _HOMES:
         raise AttributeError(f"module 'fathom' has no attribute {name!r}")
-    value = getattr(import_module(f"fathom.{_HOMES[name]}"), name)
+    module, _, other = _HOMES[name].partition(":")  # a class under a verb's name
+    value = getattr(import_module(f"fathom.{module}"), other or name)
     globals()[name] = value
     return value
 

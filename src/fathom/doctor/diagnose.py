@@ -3,10 +3,39 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 
 from fathom.doctor.causes import CAUSES, rank
 from fathom.doctor.nouns import Finding
 from fathom.doctor.observed import Observed
+
+@dataclass(frozen=True)
+class Verdict:
+    """The findings, in the order of what to mend first, and all that was seen; str() words it."""
+
+    findings: list[Finding]
+    observed: Observed
+
+    @property
+    def healthy(self) -> bool:
+        """Whether nothing was found."""
+        return not self.findings
+
+    def __str__(self) -> str:
+        if self.healthy:
+            return "healthy: nothing wrong was found"
+        return "\n\n".join(map(in_words, self.findings))
+
+
+def in_words(finding: Finding) -> str:
+    """A finding for a terminal: what, where, what to do."""
+    where = f"\n  where: {', '.join(finding.where[:8])}" if finding.where else ""
+    code = "".join(f"\n      {line}" for line in finding.remedy.code.splitlines())
+    return (
+        f"{finding.cause}: {CAUSES[finding.cause].title}\n  {finding.says}{where}\n  "
+        f"do: {finding.remedy.words}{code}"
+    )
+
 
 Check = Callable[[Observed], Finding | None]
 

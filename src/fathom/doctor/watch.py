@@ -26,6 +26,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn.modules.dropout import _DropoutNd
 
+from fathom.doctor.diagnose import Verdict, diagnose
+from fathom.doctor.exam import Loader, examine
 from fathom.doctor.line import judged, logits_of, losses_along, untouched
 from fathom.doctor.observed import Look, Observed, Weights
 from fathom.doctor.signals import Pass, reading
@@ -51,6 +53,10 @@ class Watch:
     Args:
         model: any module whose first argument is the images and whose output has the logits.
         optimizer: what trains it.
+        train, val: loaders of (images, targets), for what the stream of steps does not show: the
+            data themselves, and accuracies as they ought to be measured, at the verdict.
+        average: a moving average of the weights, where that is what is evaluated.
+        planned_steps: the length of the run, where it is known.
         share: of the time that looks may take.
         every: a look at every so many steps instead, whatever it costs; 1 for all.
     """
@@ -60,6 +66,10 @@ class Watch:
         model: nn.Module,
         optimizer: torch.optim.Optimizer,
         *,
+        train: Loader | None = None,
+        val: Loader | None = None,
+        average: nn.Module | None = None,
+        planned_steps: int | None = None,
         share: float = SHARE,
         every: int | None = None,
     ) -> None:
@@ -67,6 +77,8 @@ class Watch:
         require(every is None or every >= 1, f"every is {every}; it must be at least 1")
         self.model, self.optimizer = model, optimizer
         self.observed = Observed(structure=read_structure(model, optimizer))
+        self.observed.task.planned_steps = planned_steps
+        self._train, self._val, self._average = train, val, average
         self.steps = 0
         self.cost = 0.0
         self._look_seconds = 0.0
@@ -101,6 +113,21 @@ class Watch:
         for handle in self._handles:
             handle.remove()
         self._handles = []
+
+    def verdict(self) -> Verdict:
+        """What is wrong, and what to do; asks the loaders first, where there are some."""
+        step, seen = self.steps, self.observed
+        usable = self._average or self.model
+        with self.looking_away():
+            if self._train is not None:
+                seen.exams.append(examine(usable, self._train, split="train", step=step))
+            if self._val is not None:
+                seen.exams.append(examine(usable, self._val, split="val", step=step))
+                if self._average is not None:
+                    found = examine(self.model, self._val, split="val", step=step, weights="raw")
+                    seen.exams.append(found)
+        seen.over = True
+        return Verdict(diagnose(seen), seen)
 
     def step(
         self, loss: Tensor | float, targets: Tensor | None = None, *, top1: float | None = None
