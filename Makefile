@@ -33,6 +33,7 @@ clean:
 	$(BIN)/pip install --quiet --editable .
 	@touch $@
 
-.venv/installed-test: pyproject.toml | .venv/bin/python
+.venv/installed-test: pyproject.toml tests/browser/install.sh | .venv/bin/python
 	$(BIN)/pip install --quiet --editable '.[test]'
+	@tests/browser/install.sh .venv/axe
 	@touch $@ .venv/installed

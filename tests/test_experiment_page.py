@@ -11,7 +11,8 @@ import pytest
 
 from fathom.errors import UserError
 from fathom.experiments import run
-from fathom.report.experiment_page import experiment_page, write_experiment
+from fathom.report.experiment_page import experiment_sheet, write_experiment
+from fathom.report.page import document
 from fathom.spread import spread
 from tests.experiments import small
 
@@ -57,7 +58,7 @@ def test_the_page_is_written_beside_the_results(folder: Path) -> None:
 
 
 def test_every_number_stands_in_the_table(results: dict[str, Any]) -> None:
-    page = experiment_page(results)
+    page = document(experiment_sheet(results))
     for seeds in results["cells"].values():
         found = spread([values["error"] for values in seeds.values()])
         assert f"{found.mean:.4g} ({found.low:.4g} to {found.high:.4g})" in page
@@ -69,7 +70,7 @@ def test_seeds_without_a_number_are_told(results: dict[str, Any]) -> None:
     results["cells"]["slow"]["1"]["weights"] = float("nan")
     results["cells"]["fast arm"]["0"]["weights"] = None
     results["cells"]["fast arm"]["1"]["weights"] = None
-    page = experiment_page(results)
+    page = document(experiment_sheet(results))
     alone = results["cells"]["slow"]["0"]["weights"]
     assert f"{alone:.4g}, 1 of 2 seeds" in page
     assert ">–</td>" in page
@@ -77,7 +78,7 @@ def test_seeds_without_a_number_are_told(results: dict[str, Any]) -> None:
 
 def test_a_quick_run_says_so(results: dict[str, Any]) -> None:
     results["setting"]["quick"] = True
-    page = plain(experiment_page(results))
+    page = plain(document(experiment_sheet(results)))
     assert "A quick run" in page
     assert "What was found" not in page
 
@@ -85,7 +86,7 @@ def test_a_quick_run_says_so(results: dict[str, Any]) -> None:
 def test_an_experiment_without_verdicts_or_training_has_a_page(results: dict[str, Any]) -> None:
     results["findings"]["verdicts"] = {}
     results["setting"].update(steps=None, epochs=None)
-    page = plain(experiment_page(results))
+    page = plain(document(experiment_sheet(results)))
     assert " Claims " not in page
     assert " Training " not in page
 
@@ -93,11 +94,11 @@ def test_an_experiment_without_verdicts_or_training_has_a_page(results: dict[str
 def test_the_page_shows_the_stated_claim(results: dict[str, Any]) -> None:
     judged = results["findings"]["verdicts"].pop("a.claim")
     results["findings"]["verdicts"]["degradation.train_error"] = judged
-    assert "higher training error" in plain(experiment_page(results))
+    assert "higher training error" in plain(document(experiment_sheet(results)))
 
 
 def test_charts_have_titles_captions_and_data(results: dict[str, Any]) -> None:
-    page = experiment_page(results)
+    page = document(experiment_sheet(results))
     (chart,) = results["findings"]["charts"]
     assert f"<h3>{chart['title']}</h3>" in page
     assert f"<figcaption>{chart['caption']}</figcaption>" in page
@@ -107,7 +108,7 @@ def test_charts_have_titles_captions_and_data(results: dict[str, Any]) -> None:
 
 
 def test_the_page_asks_nothing_of_the_network(results: dict[str, Any]) -> None:
-    page = experiment_page(results)
+    page = document(experiment_sheet(results))
     assert "default-src &#x27;none&#x27;" in page
     assert not re.search(r"<(?:script|img|link|iframe)[^>]+(?:src|href)=", page)
 
@@ -115,7 +116,7 @@ def test_the_page_asks_nothing_of_the_network(results: dict[str, Any]) -> None:
 def test_text_stays_text(results: dict[str, Any]) -> None:
     results["title"] = results["setting"]["data"] = "<b>bold</b>"
     results["findings"]["sentences"] = ["</main><i>"]
-    page = experiment_page(results)
+    page = document(experiment_sheet(results))
     assert "<b>" not in re.sub(r"<script\b.*?</script>", "", page, flags=re.S)
     assert "&lt;/main&gt;&lt;i&gt;" in page
 

@@ -13,14 +13,15 @@ LAYERS = {
     **dict.fromkeys(("version", "errors"), -1),
     **dict.fromkeys(("runtime", "preprocess", "layers", "regularize", "spread"), 0),
     **dict.fromkeys(("models", "data"), 1),
-    **dict.fromkeys(("costs", "evaluate", "weights"), 2),
+    **dict.fromkeys(("costs", "evaluate", "norm_lab", "weights"), 2),
     **dict.fromkeys(("features", "training", "tta"), 3),
     **dict.fromkeys(("classifier", "keeps", "ledger", "recipes", "figures"), 4),
-    **dict.fromkeys(("ablation", "preview", "report", "transfer"), 5),
-    "experiments": 6,
-    "explorer": 7,
-    "cli": 8,
-    **dict.fromkeys(("__main__", "__init__"), 9),
+    **dict.fromkeys(("ablation", "look", "preview", "transfer"), 5),
+    **dict.fromkeys(("doctor", "experiments"), 6),
+    "report": 7,
+    **dict.fromkeys(("explorer", "website"), 8),
+    "cli": 9,
+    **dict.fromkeys(("__main__", "__init__"), 10),
 }
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
+import math
 import re
 import shutil
 from collections.abc import Iterator
@@ -24,7 +25,7 @@ from fathom.data.settings import AugmentSettings, DataSettings, NoCrop
 from fathom.errors import UserError
 from fathom.evaluate import Evaluation, measure
 from fathom.report import write_report
-from fathom.report.markup import Html, duration, el, percent, short_count, span
+from fathom.report.markup import Cell, Html, duration, el, percent, short_count, span, table
 from fathom.training.choices import SGD, CrossEntropy
 from fathom.training.recipe import ModelSettings, Recipe
 from fathom.training.reports import EpochReport, StepReport, Warned
@@ -539,3 +540,9 @@ def test_numbers_read_as_people_write_them() -> None:
         "1 h 0 min",
         "1 h 40 min",
     ]
+
+
+def test_a_missing_value_sorts_below_all_others_in_a_script() -> None:
+    rows = [("a", Cell("1", 1.5)), ("b", Cell("none", -math.inf))]
+    cells = [a for t, a in Page(table(("", "n"), rows, label="x")).tags if t == "td"]
+    assert [cell["data-sort"] for cell in cells] == ["1.5", "-Infinity"]

@@ -10,7 +10,9 @@ from fathom.errors import UserError
 
 @pytest.mark.parametrize("kernel", [1, 3, 5])
 def test_designs_cost_what_their_modules_cost(kernel: int) -> None:
-    found = conv_designs(24, 36, kernel=kernel, size=10, reduce=8, groups=6, separable=True)
+    found = conv_designs(
+        24, 36, kernel=kernel, size=10, reduce=8, bottleneck=5, groups=6, separable=True
+    )
 
     def conv(inputs: int, outputs: int, side: int, groups: int = 1) -> nn.Conv2d:
         return nn.Conv2d(inputs, outputs, side, padding=side // 2, groups=groups, bias=False)
@@ -18,6 +20,7 @@ def test_designs_cost_what_their_modules_cost(kernel: int) -> None:
     modules = [
         conv(24, 36, kernel),
         nn.Sequential(conv(24, 8, 1), conv(8, 36, kernel)),
+        nn.Sequential(conv(24, 5, 1), conv(5, 5, kernel), conv(5, 36, 1)),
         conv(24, 36, kernel, 6),
         nn.Sequential(conv(24, 24, kernel, 24), conv(24, 36, 1)),
     ]
@@ -43,6 +46,7 @@ def test_the_story_of_the_bottleneck() -> None:
         ({"kernel": 0, "size": 5}, "kernel is 0"),
         ({"kernel": 3, "size": 5, "groups": 7}, "7 groups do not divide"),
         ({"kernel": 3, "size": 5, "reduce": -1}, "reduce is -1"),
+        ({"kernel": 3, "size": 5, "bottleneck": 0}, "bottleneck is 0"),
     ],
 )
 def test_impossible_designs_are_refused(settings: dict[str, int], message: str) -> None:

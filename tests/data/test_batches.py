@@ -8,14 +8,18 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 from fathom.data.augment import augment_batch
 from fathom.data.batches import Batch, TrainingBatches, evaluation_batches, loader_workers
 from fathom.data.catalog import open_catalog
+from fathom.data.decode import Pixels
 from fathom.data.load import Dataset
 from fathom.data.mixing import mix_batch
+from fathom.data.policies import apply_change
 from fathom.data.settings import (
     AugmentSettings,
     ColourJitter,
@@ -29,7 +33,9 @@ from fathom.data.settings import (
     ScaleCrop,
     TrivialAugment,
 )
+from fathom.data.views import centre_view, to_tensor
 from fathom.errors import UserError
+from fathom.preprocess import Preprocess
 from fathom.runtime import Runtime, generator
 from fathom.training.choices import SGD
 from fathom.training.recipe import ModelSettings, Recipe
@@ -334,6 +340,45 @@ def test_each_visit_and_copy_has_a_policy_of_its_own(
         assert batch.positions.tolist() == batch.positions[:2].tolist() * 7
     found = torch.cat([batch.images.flatten(1) for batch in looks])
     assert len(torch.unique(found, dim=0)) > 0.6 * len(found)
+
+
+@pytest.mark.parametrize("policy", [None, RandAugment(), TrivialAugment()])
+@pytest.mark.parametrize("crop", [ResizedCrop(0.2), ScaleCrop(1.2, 1.9), NoCrop()])
+def test_what_is_drawn_for_an_image_is_what_its_batch_holds(
+    crop: ResizedCrop | ScaleCrop | NoCrop, policy: RandAugment | TrivialAugment | None, tree: Path
+) -> None:
+    """The part cut out and the changes made as told, one after another, give the batch."""
+    augment = AugmentSettings(crop, False, policy=policy)
+    dataset = dataset_of(tree, augment)
+    view, split = dataset.preprocess, dataset.splits["train"]
+    batches = training(dataset, augment)
+    changes = policy.num_ops if isinstance(policy, RandAugment) else int(policy is not None)
+    for step in (0, 5):
+        batch, drawn = next(batches.start(step)), batches.drawn(step)
+        assert [found.position for found in drawn] == batch.positions.tolist()
+        for image, found in zip(batch.images, drawn, strict=True):
+            pixels = split.images.source.pixels(split.images.keys[found.position], 3)
+            cut = _cut_by_hand(pixels, view, crop, found.part)
+            assert len(found.changes) == changes
+            for name, strength in found.changes:
+                cut = apply_change(cut, name, strength)
+            assert torch.equal(image, view.normalise(cut[None])[0])
+
+
+def _cut_by_hand(
+    pixels: Pixels, view: Preprocess, crop: Any, part: tuple[float, float, float, float] | None
+) -> torch.Tensor:
+    """The part that was told, as PIL cuts and resizes it."""
+    size, kind = view.image_size, Image.Resampling.BILINEAR
+    if part is None:
+        return centre_view(pixels, size, view.resize, view.interpolation)
+    if isinstance(crop, ResizedCrop):
+        return to_tensor(np.asarray(Image.fromarray(pixels).resize((size, size), kind, box=part)))
+    height, width, _ = pixels.shape
+    scale = size / (part[2] - part[0])
+    whole = Image.fromarray(pixels).resize((round(width * scale), round(height * scale)), kind)
+    left, top = round(part[0] * scale), round(part[1] * scale)
+    return to_tensor(np.asarray(whole)[top : top + size, left : left + size])
 
 
 def test_alternating_flips_mirror_every_other_epoch(tree: Path) -> None:

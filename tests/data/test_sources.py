@@ -322,3 +322,10 @@ def test_arrays_are_gray_or_colour_as_asked() -> None:
     luminance = noise(2, 5, 4, 3) @ np.array([0.299, 0.587, 0.114])
     assert np.abs(colour.pixels("0", 1)[..., 0] - luminance).max() <= 1
     assert colour.size("0") == 60
+
+
+def test_arrays_may_be_of_several_sizes() -> None:
+    both = Arrays([noise(0, 5, 4, 3), noise(1, 7, 9, 3)])
+    assert [(both.header(key).width, both.header(key).height) for key in "01"] == [(4, 5), (9, 7)]
+    assert np.array_equal(both.pixels("1", 3), noise(1, 7, 9, 3))
+    assert both.checksum("0", whole=True) != both.checksum("1", whole=True)

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from torchvision.transforms.v2 import RandomResizedCrop
 
 from fathom.data.settings import ResizedCrop
-from fathom.data.views import _random_box, centre_view, random_resized_view
+from fathom.data.views import centre_view, random_box, random_resized_view
 from fathom.preprocess import Preprocess
 from tests.images import noise
 
@@ -83,7 +83,7 @@ def test_random_boxes_lie_inside_with_allowed_area_and_aspect(
     height: int, width: int, min_area: float, max_ratio: float, seed: int
 ) -> None:
     crop = ResizedCrop(min_area, max_ratio)
-    left, top, w, h = _random_box(height, width, crop, random.Random(seed))
+    left, top, w, h = random_box(height, width, crop, random.Random(seed))
     assert 0 <= left <= left + w <= width
     assert 0 <= top <= top + h <= height
     assert w >= 1
@@ -97,7 +97,7 @@ def test_random_boxes_lie_inside_with_allowed_area_and_aspect(
 
 def test_random_boxes_use_the_whole_range() -> None:
     rng = random.Random(1)
-    boxes = [_random_box(400, 400, ResizedCrop(0.25, 4 / 3), rng) for _ in range(2000)]
+    boxes = [random_box(400, 400, ResizedCrop(0.25, 4 / 3), rng) for _ in range(2000)]
     areas = [w * h / 400**2 for _, _, w, h in boxes]
     ratios = [w / h for _, _, w, h in boxes]
     assert min(areas) < 0.27
@@ -112,7 +112,7 @@ def test_random_boxes_use_the_whole_range() -> None:
 def test_random_boxes_have_torchvisions_distribution() -> None:
     """10,000 draws each for a picture of 300 x 400: quantiles of area, log ratio and place."""
     rng = random.Random(2)
-    ours = np.array([_random_box(300, 400, ResizedCrop(0.08, 4 / 3), rng) for _ in range(10_000)])
+    ours = np.array([random_box(300, 400, ResizedCrop(0.08, 4 / 3), rng) for _ in range(10_000)])
     theirs = RandomResizedCrop(224, scale=(0.08, 1), ratio=(3 / 4, 4 / 3))
     with torch.random.fork_rng():
         torch.manual_seed(0)
@@ -135,7 +135,7 @@ def test_a_random_view_shows_its_box() -> None:
     pixels = np.stack([grid[0], grid[1], np.full_like(grid[0], 9)], axis=2)
     crop = ResizedCrop(0.1, 2.0)
     for seed in range(20):
-        left, top, w, h = _random_box(100, 120, crop, random.Random(seed))
+        left, top, w, h = random_box(100, 120, crop, random.Random(seed))
         view = (
             random_resized_view(pixels, 16, "bilinear", crop=crop, rng=random.Random(seed)).float()
             / 2

@@ -1,13 +1,23 @@
-"""Blocks taken out of networks, and put back."""
+"""Blocks taken out of networks, and put back; paths through them, one by one."""
 
-from itertools import combinations
+from itertools import combinations, product
 
 import pytest
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from torch import Tensor
 
 from fathom.data.batches import Batch
-from fathom.experiments.paths import deleted, error_without, lesions, removable, rows
+from fathom.experiments.paths import (
+    deleted,
+    error_without,
+    gradients_by_length,
+    lesions,
+    removable,
+    rows,
+    shares,
+)
 from fathom.models.base import ImageClassifier
 from fathom.models.registry import build_model
 from fathom.models.resnet import Block
@@ -88,3 +98,60 @@ def test_lesions_average_over_each_block_and_over_random_ones(
     pairs = [error(pair) for pair in combinations(places, 2)]
     assert min(pairs) - 1e-9 <= errors[2] <= max(pairs) + 1e-9
     assert lesions(model, batches, CPU, draws=8, seed=0) == (counts, errors)
+
+
+def small(depths: list[int], norm: str) -> ImageClassifier:
+    torch.manual_seed(1)
+    spec = {"depths": depths, "widths": [4, 8][: len(depths)], "norm": norm}
+    return build_model("cifar_resnet20", num_classes=3, in_channels=1, **spec).double()
+
+
+def path_by_path(model: ImageClassifier, images: Tensor, targets: Tensor) -> list[Tensor]:
+    """The gradient along each single path, added up by length: a path is followed by cutting all
+    other ways off, with the maps of the whole network as they are."""
+    blocks = [block for row in rows(model) for block in row]
+    by_length = [torch.zeros(0)] * (len(blocks) + 1)
+    for path in product((False, True), repeat=len(blocks)):
+        start = x = model.stem(images).detach().requires_grad_()
+        for block, through in zip(blocks, path, strict=True):
+            assert isinstance(block, Block)
+            assert block.shortcut is not None
+            branch, passed = block.branch(x), block.shortcut(x)
+            kept, cut = (branch, passed) if through else (passed, branch)
+            x = block.act(kept + cut.detach())
+        loss = torch.nn.functional.cross_entropy(model.head(x), targets)
+        (gradient,) = torch.autograd.grad(loss, start)
+        length = sum(path)
+        known = by_length[length]
+        by_length[length] = gradient if known.numel() == 0 else known + gradient
+    return by_length
+
+
+@pytest.mark.parametrize("norm", ["none", "batch", "group"])
+@pytest.mark.parametrize("depths", [[1], [2, 2], [3, 1]])
+def test_gradients_by_length_are_those_of_all_paths(depths: list[int], norm: str) -> None:
+    model = small(depths, norm).train()
+    images = torch.randn(4, 1, 8, 8, generator=torch.Generator().manual_seed(2)).double()
+    targets = torch.tensor([0, 1, 2, 0])
+    wanted = torch.stack(path_by_path(model, images, targets))
+    found = gradients_by_length(model, images, targets)
+    torch.testing.assert_close(found, wanted)
+    start = model.stem(images).detach().requires_grad_()
+    x = start
+    for stage in model.stages:
+        x = stage(x)
+    loss = torch.nn.functional.cross_entropy(model.head(x), targets)
+    (whole,) = torch.autograd.grad(loss, start)
+    torch.testing.assert_close(found.sum(0), whole)
+
+
+@settings(deadline=None, derandomize=True, database=None)
+@given(st.integers(1, 6), st.integers(0, 1000))
+def test_shares_add_up_to_one_and_equal_parts_have_equal_ones(count: int, seed: int) -> None:
+    parts = torch.randn(count, 2, 3, generator=torch.Generator().manual_seed(seed)).double()
+    total = parts.sum(0).flatten()
+    along = [float(part.flatten() @ total) / float(total @ total) for part in parts]
+    assert shares(parts) == pytest.approx(along)
+    assert sum(shares(parts)) == pytest.approx(1)
+    assert shares(parts[:1].repeat(count, 1, 1)) == pytest.approx([1 / count] * count)
+    assert shares(torch.stack([3 * parts[0], -parts[0]])) == pytest.approx([1.5, -0.5])

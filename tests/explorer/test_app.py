@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import pytest
@@ -83,3 +84,46 @@ def test_a_control_draws_its_cards_anew() -> None:
         "changedPropIds": ["home-size.value"],
     }
     assert "twice is 14" in answer(body)
+
+
+def written(search: str, size: float | None, pathname: str = "/") -> str:
+    """What the page makes of an address when the control of its home page has a value."""
+    app = make_app(PAGES)
+    asks = app.server.test_client().get("/_dash-dependencies").get_json()
+    (found,) = [ask for ask in asks if ask["output"].startswith("..address.search@")]
+    names = found["output"].strip(".").split("...")
+    body = {
+        "output": found["output"],
+        "outputs": [dict(zip(("id", "property"), name.split("."), strict=True)) for name in names],
+        "inputs": [{"id": "home-size", "property": "value", "value": size}],
+        "state": [
+            {"id": "address", "property": "pathname", "value": pathname},
+            {"id": "address", "property": "search", "value": search},
+        ],
+        "changedPropIds": ["home-size.value"],
+    }
+    text: str = app.server.test_client().post(ANSWER, json=body).get_data(as_text=True)
+    return text
+
+
+def test_what_is_set_is_written_into_the_address() -> None:
+    assert '"?size=7"' in written("", 7)
+    assert '"?size=7"' in written("?size=3", 7)
+    assert '"search":""' in written("?size=3", 4)
+
+
+def test_an_address_that_says_it_already_stays_as_it_is() -> None:
+    """Else the page, which sets its controls when it opens, would add one, and Back led nowhere."""
+    for search, size in (("", 4), ("?size=4", 4), ("?size=3.0", 3), ("?size=99&other=1", 4)):
+        assert json.loads(written(search, size))["response"] == {}, search
+
+
+def test_a_page_that_was_left_writes_nothing() -> None:
+    """Its controls are gone by then, and have no values."""
+    for size in (7, None):
+        assert json.loads(written("", size, "/other"))["response"] == {}
+
+
+def test_the_language_is_named() -> None:
+    app = make_app(PAGES)
+    assert '<html lang="en">' in app.server.test_client().get("/").get_data(as_text=True)

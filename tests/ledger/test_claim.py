@@ -28,7 +28,8 @@ from fathom.ledger.claim import (
     worst,
 )
 from fathom.ledger.recorded import recorded
-from fathom.report.claims_page import claims_page, write_claims
+from fathom.report.claims_page import claims_sheet, write_claims
+from fathom.report.page import document
 
 # Every row of the ledger in its order; a dot stands for the kind "computed".
 LEDGER = """
@@ -248,8 +249,12 @@ class _Page(HTMLParser):
         return [attributes for name, attributes in self.tags if name == tag]
 
 
+def _text(rows: list[Row]) -> str:
+    return document(claims_sheet(rows))
+
+
 def test_the_page_shows_every_row(rows: list[Row]) -> None:
-    page = _Page(claims_page(rows))
+    page = _Page(_text(rows))
     assert [article["id"] for article in page.all("article")] == list(KINDS)
     for row in rows:
         assert row.explanation in page.text
@@ -258,7 +263,7 @@ def test_the_page_shows_every_row(rows: list[Row]) -> None:
 
 
 def test_the_page_asks_nothing_of_the_network(rows: list[Row]) -> None:
-    source = claims_page(rows)
+    source = _text(rows)
     page = _Page(source)
     assert not {"link", "iframe", "object", "embed", "base", "form", "img"} & {
         tag for tag, _ in page.tags
@@ -280,7 +285,7 @@ def test_the_page_has_scripts_only_for_the_charts_of_recorded_experiments(
     monkeypatch.setattr("fathom.report.claims_page.recorded", known.get)
     shown = replace(row, experiment="degradation")
 
-    drawn = _Page(claims_page([shown, other]))
+    drawn = _Page(_text([shown, other]))
     assert [figure for figure in drawn.all("script") if figure.get("type")] == [
         {"type": "application/json"}
     ]
@@ -288,8 +293,13 @@ def test_the_page_has_scripts_only_for_the_charts_of_recorded_experiments(
     assert "Three seeds." in drawn.text
     assert len(drawn.all("figure")) == 1
 
+    assert not any("experiments/" in (a["href"] or "") for a in drawn.all("a"))
+    linked = _Page(document(claims_sheet([shown, other], experiments="experiments")))
+    targets = [a["href"] for a in linked.all("a")]
+    assert targets.count("experiments/degradation.html") == 1
+
     known.clear()
-    bare = claims_page([shown, other])
+    bare = _text([shown, other])
     assert not _Page(bare).all("script")
     assert "script-src &#x27;none&#x27;" in bare
     assert "url(" not in bare
@@ -297,7 +307,7 @@ def test_the_page_has_scripts_only_for_the_charts_of_recorded_experiments(
 
 
 def test_the_page_filters_by_verdict_with_links_alone(rows: list[Row]) -> None:
-    source = claims_page(rows)
+    source = _text(rows)
     page = _Page(source)
     anchors = {span["id"] for span in page.all("span") if "id" in span}
     counts = Counter(row.verdict for row in rows)
@@ -313,7 +323,7 @@ def test_the_page_filters_by_verdict_with_links_alone(rows: list[Row]) -> None:
 
 
 def test_the_page_is_for_wide_and_narrow_screens(rows: list[Row]) -> None:
-    source = claims_page(rows)
+    source = _text(rows)
     assert "width=device-width" in source
     assert "@media (max-width: 720px) { .claim" in source
 
@@ -331,7 +341,7 @@ def test_text_of_a_row_stays_text(rows: list[Row], tmp_path: Path) -> None:
     )
     path = write_claims([row], tmp_path / "page.html")
     page = _Page(path.read_text(encoding="utf-8"))
-    assert {tag for tag, _ in page.tags} <= {tag for tag, _ in _Page(claims_page(rows)).tags}
+    assert {tag for tag, _ in page.tags} <= {tag for tag, _ in _Page(_text(rows)).tags}
     assert "<script>alert(1)</script>" in page.text
     assert "<img src=x>" in page.text
 

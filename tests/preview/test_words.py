@@ -2,6 +2,7 @@
 
 import pytest
 
+from fathom.data.batches import Drawn
 from fathom.data.settings import (
     AugmentSettings,
     ColourJitter,
@@ -16,7 +17,8 @@ from fathom.data.settings import (
     ScaleCrop,
     TrivialAugment,
 )
-from fathom.preview.words import what_is_random
+from fathom.preview.words import difference, what_differs, what_is_random, what_was_drawn
+from tests.images import noise
 
 NOTHING = AugmentSettings(NoCrop(), flip=False)
 
@@ -78,3 +80,41 @@ def test_many_things_come_in_their_order() -> None:
         "a",
         "mixup",
     ]
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (("rotate", -27.04), "rotate −27°"),
+        (("translate_x", 91.9), "translate x +91 pixels"),
+        (("shear_y", 0.27), "shear y +0.27"),
+        (("brightness", -0.813), "brightness −0.81"),
+        (("posterize", 3.6), "posterize, 4 bits away"),
+        (("solarize", 229.5), "solarize, within 230 of white"),
+        (("auto_contrast", 0.0), "auto contrast"),
+        (("equalize", 0.0), "equalize"),
+        (("identity", 0.0), "identity"),
+    ],
+)
+def test_a_change_is_told_with_its_unit(change: tuple[str, float], words: str) -> None:
+    assert what_was_drawn(Drawn(0, None, (change,)), 10, 10) == words
+
+
+def test_what_was_drawn_goes_from_the_crop_to_the_last_change() -> None:
+    drawn = Drawn(0, (10.0, 0.0, 60.0, 40.0), (("rotate", 9.0), ("identity", 0.0)))
+    assert what_was_drawn(drawn, 100, 80) == "25% of the picture, then rotate +9°, then identity"
+    assert what_was_drawn(Drawn(0, None, ()), 100, 80) == ""
+
+
+def test_a_draw_is_compared_with_the_view_that_is_evaluated() -> None:
+    plain = noise(0, 8, 8)
+    assert what_differs(plain, plain.copy()) == "as it is"
+    assert what_differs(plain, plain[:, ::-1]) == "mirrored"
+    assert what_differs(plain, plain[::-1]) == "upside down"
+    hole = plain.copy()
+    hole[:4, :4] = 255 - hole[:4, :4]
+    apart = sum(abs(int(a) - int(b)) for a, b in zip(plain.flat, hole.flat, strict=True)) / 192
+    assert what_differs(plain, hole) == (
+        f"25% of the pixels differ, by {apart:.0f} of 255 on average"
+    )
+    assert difference(plain, hole) == difference(hole, plain) == pytest.approx(apart)

@@ -17,6 +17,7 @@ from fathom.cli.embed import embed
 from fathom.cli.evaluate import evaluate
 from fathom.cli.experiment import experiment
 from fathom.cli.explore import explore
+from fathom.cli.look import look
 from fathom.cli.models import models
 from fathom.cli.recipes import app as recipes_app
 from fathom.cli.train import train
@@ -60,6 +61,7 @@ app.command(recipes_app)
 app.command(claims, sort_key=6)
 app.command(experiment, sort_key=6)
 app.command(explore, sort_key=6)
+app.command(look, sort_key=6)
 app.command(embed, sort_key=8)
 
 

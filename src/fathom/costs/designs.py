@@ -1,4 +1,4 @@
-"""What one convolution would cost in other designs: plain, reduced first, grouped, separable."""
+"""What one convolution would cost in other designs: reduced first, grouped, separable."""
 
 from __future__ import annotations
 
@@ -46,22 +46,29 @@ def conv_designs(
     kernel: int,
     size: int,
     reduce: int | None = None,
+    bottleneck: int | None = None,
     groups: int | None = None,
     separable: bool = False,
 ) -> list[Design]:
     """Designs of a kernel x kernel convolution on a (in_channels, size, size) map, plain one first.
 
     Stride 1, padded to keep the size, no biases. reduce: a 1x1 convolution to so many channels goes
-    first (Szegedy et al. 2014, arXiv:1409.4842, Section 4). groups: the convolution is split (Xie
-    et al. 2016, arXiv:1611.05431). separable: one filter a channel, then 1x1 (Howard et al. 2017,
-    arXiv:1704.04861, Section 3.1).
+    first (Szegedy et al. 2014, arXiv:1409.4842, Section 4). bottleneck: 1x1 convolutions to so many
+    channels before it and back behind it (He et al. 2015, arXiv:1512.03385, Figure 5). groups: the
+    convolution is split (Xie et al. 2016, arXiv:1611.05431). separable: one filter a channel, then
+    1x1 (Howard et al. 2017, arXiv:1704.04861, Section 3.1).
 
     Raises UserError for figures below 1 and for groups that do not divide the channels.
     """
-    figures = {"in": in_channels, "out": out_channels, "kernel": kernel, "size": size}
-    figures |= {"reduce": reduce or 1, "groups": groups or 1}
+    figures: dict[str, int | None] = {
+        "in": in_channels,
+        "out": out_channels,
+        "kernel": kernel,
+        "size": size,
+    }
+    figures |= {"reduce": reduce, "bottleneck": bottleneck, "groups": groups}
     for name, value in figures.items():
-        require(value >= 1, f"{name} is {value}; it must be at least 1")
+        require(value is None or value >= 1, f"{name} is {value}; it must be at least 1")
     pixels = size * size
 
     def conv(inputs: int, outputs: int, side: int, split: int = 1) -> Step:
@@ -73,6 +80,10 @@ def conv_designs(
     if reduce is not None:
         first, second = conv(in_channels, reduce, 1), conv(reduce, out_channels, kernel)
         designs.append(Design(f"reduced to {reduce}", (first, second)))
+    if bottleneck is not None:
+        into, out = conv(in_channels, bottleneck, 1), conv(bottleneck, out_channels, 1)
+        middle = conv(bottleneck, bottleneck, kernel)
+        designs.append(Design(f"bottleneck of {bottleneck}", (into, middle, out)))
     if groups is not None:
         require(
             in_channels % groups == 0 and out_channels % groups == 0,

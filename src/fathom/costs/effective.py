@@ -38,14 +38,17 @@ class EffectiveField:
 
 
 def effective_field(
-    model: ImageClassifier, *, image_size: int, samples: int = 20, seed: int = 0
+    model: ImageClassifier, *, image_size: int, stage: int = -1, samples: int = 20, seed: int = 0
 ) -> EffectiveField:
-    """Measure the field of the last stage's central pixel, over images of random noise.
+    """Measure the field of the central pixel of a stage's map, over images of random noise.
 
-    The gradient starts as random signs on all channels of the pixel, so that they do not cancel,
-    as in the paper; the model runs in evaluation mode on its own device.
+    stage counts from 0, or from -1 backwards. The gradient starts as random signs on all channels
+    of the pixel, so that they do not cancel, as in the paper; the model runs in evaluation mode on
+    its own device. Raises UserError for a stage that the model does not have.
     """
     require(samples >= 1, f"samples is {samples}; use at least 1")
+    count = len(model.stages)
+    require(-count <= stage < count, f"stage is {stage}; this network has stages 0 to {count - 1}")
     device = next(model.parameters()).device
     rng = generator("effective field", seed)
     total = torch.zeros(image_size, image_size)
@@ -53,7 +56,7 @@ def effective_field(
     with in_mode(model, training=False), torch.enable_grad():
         for _ in range(samples):
             images = torch.randn(shape, generator=rng).to(device).requires_grad_()
-            features = model.features(images)[-1]
+            features = model.features(images)[stage]
             height, width = features.shape[2:]
             signs = torch.randint(0, 2, (features.shape[1],), generator=rng).mul_(2).sub_(1)
             middle = features[0, :, height // 2, width // 2]
@@ -61,7 +64,7 @@ def effective_field(
             total += gradient[0].abs().sum(0).cpu()
     heat = total / total.max().clamp_min(torch.finfo(total.dtype).tiny)
     size = sqrt(float((heat > _SHARE).sum()))
-    allowed = _theoretical(model, shape)
+    allowed = _theoretical(model, shape, stage)
     centre = ((image_size - 1) / 2, (image_size - 1) / 2)
     if allowed is not None:
         pixel = (height // 2, width // 2)
@@ -72,17 +75,17 @@ def effective_field(
     return EffectiveField(heat, size, centre, allowed)
 
 
-def _theoretical(model: ImageClassifier, shape: tuple[int, ...]) -> Field | None:
+def _theoretical(model: ImageClassifier, shape: tuple[int, ...], stage: int) -> Field | None:
     from fathom.costs.count import last_field
 
     class Body(nn.Module):
-        """The model without its head."""
+        """The model up to the stage."""
 
         def __init__(self) -> None:
             super().__init__()
             self.model = model
 
         def forward(self, images: Tensor) -> Tensor:
-            return self.model.features(images)[-1]
+            return self.model.features(images)[stage].clone()  # the last thing that happens
 
     return last_field(list(trace(Body(), shape).records.values()))

@@ -21,14 +21,14 @@ from torch.utils.data import Dataset as TorchDataset
 
 from fathom.data.augment import augment_batch
 from fathom.data.catalog import ImageList
-from fathom.data.crops import random_scaled_view
+from fathom.data.crops import random_crop_view, random_scaled_view
 from fathom.data.decode import BadImageError, Pixels
 from fathom.data.load import Dataset, Split
 from fathom.data.mixing import mix_batch
 from fathom.data.order import BalancedOrder, Order
-from fathom.data.policies import apply_policy
+from fathom.data.policies import Change, apply_policy, draw_changes
 from fathom.data.settings import AugmentSettings, ResizedCrop, ScaleCrop
-from fathom.data.views import centre_view, random_resized_view
+from fathom.data.views import centre_view, random_box, random_resized_view
 from fathom.errors import UserError, require
 from fathom.preprocess import Preprocess
 from fathom.runtime import Runtime, available_cores, derive_seed, generator
@@ -47,6 +47,20 @@ class Batch:
     targets: Tensor
     positions: Tensor
     broken: tuple[tuple[str, str], ...] = ()
+
+
+@dataclass(frozen=True)
+class Drawn:
+    """What chance gives one image, for itself, at one visit.
+
+    position: its place in the split; part: left, top, right and bottom of the part of the picture
+    that is cut from the file, in its own pixels, None where nothing is; changes: those of the
+    policy, with their strengths, in order.
+    """
+
+    position: int
+    part: tuple[float, float, float, float] | None
+    changes: tuple[Change, ...]
 
 
 class TrainingBatches:
@@ -109,6 +123,13 @@ class TrainingBatches:
                 picked = torch.stack([self._look.changed(view, *key) for view, key in pairs])
             yield self._finish(number, picked.to(device), keys)
 
+    def drawn(self, step: int) -> tuple[Drawn, ...]:
+        """What chance gives each image of a step, one by one, in the order of its batch; of those
+        that are read on the fly the headers are read. Draws for the whole batch are not told."""
+        _, visits, positions = next(self.order.steps(step))
+        pairs = zip(visits.tolist(), positions.tolist(), strict=True)
+        return tuple(self._look.drawn(self._split.images, *pair) for pair in pairs)
+
     def _decoded(self, step: int) -> Iterator[Batch]:
         dataset = _Decoded(self._split.images, self._preprocess, self._look)
         stream = _stream(dataset, _Keys(self.order, step), self._workers, self._runtime)
@@ -163,7 +184,7 @@ class _Look:
     def at(self, pixels: Pixels, visit: int, position: int) -> Tensor:
         """(H, W, C) uint8 -> (C, S, S) uint8."""
         crop, view = self.augment.crop, self.preprocess
-        rng = random.Random(derive_seed(self.seed, "crop", visit, position))
+        rng = self._rng("crop", visit, position)
         if isinstance(crop, ResizedCrop):
             cut = random_resized_view(
                 pixels, self.image_size, view.interpolation, crop=crop, rng=rng
@@ -181,8 +202,32 @@ class _Look:
         policy = self.augment.policy
         if policy is None:
             return view
-        rng = random.Random(derive_seed(self.seed, "policy", visit, position))
-        return apply_policy(view, policy, rng)
+        return apply_policy(view, policy, self._rng("policy", visit, position))
+
+    def drawn(self, images: ImageList, visit: int, position: int) -> Drawn:
+        """What `at` draws for an image of this list."""
+        crop, policy, part, changes = self.augment.crop, self.augment.policy, None, list[Change]()
+        if isinstance(crop, ResizedCrop | ScaleCrop):
+            header = images.source.header(images.keys[position])
+            part = self._part(header.height, header.width, crop, self._rng("crop", visit, position))
+        if policy is not None:
+            size = self.preprocess.image_size if part is None else self.image_size
+            changes = draw_changes(policy, size, size, self._rng("policy", visit, position))
+        return Drawn(position, part, tuple(changes))
+
+    def _part(
+        self, height: int, width: int, crop: ResizedCrop | ScaleCrop, rng: random.Random
+    ) -> tuple[float, float, float, float]:
+        if isinstance(crop, ResizedCrop):
+            left, top, wide, tall = random_box(height, width, crop, rng)
+            return left, top, left + wide, top + tall
+        view = random_crop_view(height, width, self.image_size, crop=crop, rng=rng)
+        pixel = min(height, width) / view.scale
+        left, top, right, bottom = view.box
+        return left * pixel, top * pixel, right * pixel, bottom * pixel
+
+    def _rng(self, purpose: str, visit: int, position: int) -> random.Random:
+        return random.Random(derive_seed(self.seed, purpose, visit, position))
 
 
 def _fits(views: Tensor, device: torch.device) -> bool:

@@ -75,9 +75,16 @@ def random_scaled_view(
 ) -> Tensor:
     """(H, W, C) uint8 -> (C, S, S) uint8: `random_scale_view` of one picture, cut out."""
     height, width, _ = pixels.shape
-    low, high = (round(share * image_size) for share in (crop.low, crop.high))
-    view = random_scale_view(height, width, low=low, high=high, crop=image_size, rng=rng)
+    view = random_crop_view(height, width, image_size, crop=crop, rng=rng)
     return cut_views(pixels, [view], interpolation)[0]
+
+
+def random_crop_view(
+    height: int, width: int, image_size: int, *, crop: ScaleCrop, rng: random.Random
+) -> View:
+    """The draw of `random_scaled_view` for a picture of height x width pixels."""
+    low, high = (round(share * image_size) for share in (crop.low, crop.high))
+    return random_scale_view(height, width, low=low, high=high, crop=image_size, rng=rng)
 
 
 def five_boxes(height: int, width: int, crop: int) -> tuple[Box, ...]:
@@ -113,12 +120,13 @@ def cut_views(
     pixels: Pixels, views: Sequence[View], interpolation: Interpolation = "bilinear"
 ) -> Tensor:
     """(H, W, C) uint8 -> (V, C, S, S) uint8: the views of one picture, resized once a scale."""
-    pictures: dict[int, Pixels] = {}
-    cut = []
-    for view in views:
-        if view.scale not in pictures:
-            pictures[view.scale] = at_scale(pixels, view.scale, interpolation)
-        left, top, right, bottom = view.box
-        image = to_tensor(pictures[view.scale][top:bottom, left:right])
-        cut.append(image.flip(2) if view.mirrored else image)
-    return torch.stack(cut)
+    scales = {view.scale for view in views}
+    pictures = {scale: at_scale(pixels, scale, interpolation) for scale in scales}
+    return torch.stack([cut_view(pictures[view.scale], view) for view in views])
+
+
+def cut_view(scaled: Pixels, view: View) -> Tensor:
+    """(H, W, C) uint8 of a picture at the view's scale -> (C, S, S) uint8: the view."""
+    left, top, right, bottom = view.box
+    image = to_tensor(scaled[top:bottom, left:right])
+    return image.flip(2) if view.mirrored else image

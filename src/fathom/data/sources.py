@@ -331,9 +331,9 @@ def _folders_of(names: Sequence[str]) -> tuple[str, ...]:
 
 
 class Arrays:
-    """Images already decoded: (N, H, W, C) uint8, C 1 or 3; keys are indices as text."""
+    """Images already decoded: (H, W, C) uint8 each, C 1 or 3; keys are indices as text."""
 
-    def __init__(self, images: Pixels) -> None:
+    def __init__(self, images: Pixels | Sequence[Pixels]) -> None:
         self.images = images
 
     def size(self, key: str) -> int:
@@ -343,7 +343,7 @@ class Arrays:
         return zlib.crc32(np.ascontiguousarray(self.images[int(key)]).data)
 
     def header(self, key: str) -> Header:
-        _, height, width, channels = self.images.shape
+        height, width, channels = self.images[int(key)].shape
         return Header(width, height, channels)
 
     def pixels(self, key: str, channels: int) -> Pixels:

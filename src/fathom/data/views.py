@@ -51,16 +51,16 @@ def random_resized_view(
     box of an allowed aspect ratio, as in torchvision.
     """
     height, width, _ = pixels.shape
-    left, top, box_width, box_height = _random_box(height, width, crop, rng)
+    left, top, box_width, box_height = random_box(height, width, crop, rng)
     box = (left, top, left + box_width, top + box_height)
     resized = to_image(pixels).resize((image_size, image_size), RESAMPLING[interpolation], box=box)
     return to_tensor(np.asarray(resized))
 
 
-def _random_box(
+def random_box(
     height: int, width: int, crop: ResizedCrop, rng: random.Random
 ) -> tuple[int, int, int, int]:
-    """Left, top, width and height of a box inside the image."""
+    """Left, top, width and height of a box inside the image: the draw of `random_resized_view`."""
     limit = math.log(crop.max_ratio)
     for _ in range(10):
         area = height * width * rng.uniform(crop.min_area, 1)

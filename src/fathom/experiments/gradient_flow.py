@@ -6,26 +6,22 @@ import math
 from collections.abc import Sequence
 from statistics import fmean
 
-import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from fathom.experiments.arms import comparing
 from fathom.experiments.bands import band, point
 from fathom.experiments.cell import Cell
-from fathom.experiments.initialisation import DEVIATIONS, draw
+from fathom.experiments.flow import IMAGES, go_back, gradient_norms
+from fathom.experiments.fresh import Fresh, fresh_network
+from fathom.experiments.initialisation import DEVIATIONS
 from fathom.experiments.nouns import Arm, Experiment, Findings, Results, Setting, Values
 from fathom.experiments.paths import lesions, removable, rows
 from fathom.experiments.words import percent, points, undecided
 from fathom.figures.charts import Axis, Chart, LineChart, PointChart
-from fathom.ledger.evidence import seeded
 from fathom.models.base import ImageClassifier
-from fathom.models.registry import build_model
-from fathom.runtime import derive_seed
 from fathom.spread import spread
 from fathom.training.reports import StepReport
 
-_IMAGES = 16  # whose gradient is taken at the start
 _PLACES = 20  # layers of a profile that are stored, at most
 _LESIONED = 256  # images on which networks without some blocks are judged
 _DRAWS = 3
@@ -69,7 +65,12 @@ def gradient_flow(setting: Setting) -> Experiment:
         arms=[
             Arm(
                 f"{kind}, {named}",
-                comparing(setting, "cifar_resnet20", spec=_spec(depth, kind, norm), lr=0.05),
+                comparing(
+                    setting,
+                    "cifar_resnet20",
+                    spec=Fresh(depth, kind == "residual", norm).spec,
+                    lr=0.05,
+                ),
                 {
                     "kind": kind,
                     "norm": norm,
@@ -86,45 +87,27 @@ def gradient_flow(setting: Setting) -> Experiment:
     )
 
 
-def _spec(depth: int, kind: str, norm: str) -> dict[str, object]:
-    return {"depths": [(depth - 2) // 6] * 3, "residual": kind == "residual", "norm": norm}
-
-
 def profile(model: nn.Module) -> list[float]:
     """The norm of the gradient of each convolution's weights, from the images to the logits, as a
     power of ten; -200 where it is zero."""
-    norms = []
-    for module in model.modules():
-        if isinstance(module, nn.Conv2d):
-            assert module.weight.grad is not None
-            norm = float(module.weight.grad.double().norm())
-            norms.append(math.log10(max(norm, _LEAST)))
-    return norms
+    return [math.log10(max(norm, _LEAST)) for norm in gradient_norms(model)]
 
 
 def fresh_profile(model: ImageClassifier, images: Tensor, targets: Tensor) -> list[float]:
     """`profile` of a network in training mode for the mean cross entropy of images."""
-    logits = model.train()(images)
-    F.cross_entropy(logits, targets).backward()  # type: ignore[no-untyped-call]
+    go_back(model, images, targets)
     return profile(model)
 
 
 def _fresh(cell: Cell, depth: int, scheme: str) -> list[float]:
     settings = cell.arm.settings
-    with seeded(derive_seed(cell.seed, "init")):
-        model = build_model(
-            "cifar_resnet20",
-            num_classes=cell.model.num_classes,
-            in_channels=cell.model.in_channels,
-            **_spec(depth, settings["kind"], settings["norm"]),
-        ).double()
-    convolutions = [m for m in model.modules() if isinstance(m, nn.Conv2d)]
-    with torch.no_grad():
-        for place, module in enumerate(convolutions):
-            module.weight.copy_(
-                draw(module.weight.shape, scheme, cell.seed, "gradient-flow", place)
-            )
-    batch = next(cell.batches("train", images=_IMAGES, batch_size=_IMAGES))
+    model = fresh_network(
+        Fresh(depth, settings["kind"] == "residual", settings["norm"], scheme),
+        cell.seed,
+        num_classes=cell.model.num_classes,
+        in_channels=cell.model.in_channels,
+    )
+    batch = next(cell.batches("train", images=IMAGES, batch_size=IMAGES))
     return fresh_profile(model, batch.images.cpu().double(), batch.targets.cpu())
 
 

@@ -1,4 +1,5 @@
-"""A residual network as many paths: what is left when some of its blocks are deleted.
+"""A residual network as many paths: how much gradient comes along paths of each length, and what is
+left when some blocks are deleted.
 
 Source: Veit et al. 2016, arXiv:1605.06431, Section 3: every block can be gone through or passed by,
 so L blocks are 2^L paths, and deleting one leaves half of them.
@@ -11,11 +12,13 @@ from contextlib import contextmanager
 from statistics import fmean
 
 import torch
-from torch import nn
+import torch.nn.functional as F
+from torch import Tensor, nn
 
 from fathom.data.batches import Batch
 from fathom.evaluate import run_model
 from fathom.models.base import ImageClassifier
+from fathom.models.resnet import Block
 from fathom.runtime import Runtime, generator
 
 Place = tuple[int, int]  # stage, block in the stage
@@ -92,3 +95,49 @@ def lesions(
 def _drawn(places: Sequence[Place], count: int, seed: int, draw: int) -> list[Place]:
     order = torch.randperm(len(places), generator=generator(seed, "delete", count, draw))
     return [places[i] for i in order[:count].tolist()]
+
+
+def gradients_by_length(model: ImageClassifier, images: Tensor, targets: Tensor) -> Tensor:
+    """(N, C, H, W) images -> (L + 1, N, C', H, W): the gradient that reaches the map behind the
+    stem along all paths that go through 0, 1, ... L branches; their sum is the whole gradient.
+
+    model: a residual network of L blocks, which is put into training mode. The loss is the mean
+    cross entropy. Back through a block, what came along paths of k branches goes on through the
+    shortcut with k, and through the branch with k + 1. Source: Veit et al. 2016, arXiv:1605.06431,
+    "The importance of short paths in residual networks". Departure: they estimate the size of each
+    length's gradient from some of its paths; this takes all of them, exactly.
+    """
+    x = model.train().stem(images).detach().requires_grad_()
+    steps = []
+    for block in (block for row in rows(model) for block in row):
+        assert isinstance(block, Block)
+        assert block.shortcut is not None, "a plain network has one path"
+        ways = block.branch(x), block.shortcut(x)
+        total = (ways[0] + ways[1]).detach().requires_grad_()
+        y = block.act(total.clone())  # which may work in place
+        steps.append((x, ways, total, y))
+        x = y.detach().requires_grad_()
+    loss = F.cross_entropy(model.head(x), targets)
+    parts: Tensor = torch.autograd.grad(loss, x)[0][None]
+    for x, (branch, passed), total, y in reversed(steps):
+        parts = _back(y, total, parts)
+        none = torch.zeros_like(x)[None]
+        through, by = _back(branch, x, parts), _back(passed, x, parts)
+        parts = torch.cat([by, none]) + torch.cat([none, through])
+    return parts
+
+
+def _back(output: Tensor, source: Tensor, gradients: Tensor) -> Tensor:
+    """Each of these gradients of the output, as one of the source."""
+    found = [torch.autograd.grad(output, source, g, retain_graph=True)[0] for g in gradients]
+    return torch.stack(found)
+
+
+def shares(parts: Tensor) -> list[float]:
+    """(K, ...) parts of a sum -> how much of it is due to each: the part along the sum, over the
+    sum's own length. They add up to one; a part that points away from the sum has less than zero.
+    """
+    flat = parts.flatten(1)
+    total = flat.sum(0)
+    found: list[float] = (flat @ total / total.dot(total)).tolist()
+    return found

@@ -6,11 +6,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from statistics import fmean
 
-from torch import nn
-
 from fathom.experiments.arms import comparing, small_size
 from fathom.experiments.bands import band, point
 from fathom.experiments.cell import Cell
+from fathom.experiments.fresh import use_activation
 from fathom.experiments.nouns import Arm, Experiment, Findings, Judged, Results, Setting, Values
 from fathom.experiments.words import in_unit
 from fathom.figures.charts import Axis, LineChart, PointChart
@@ -88,10 +87,7 @@ def relu_tanh(setting: Setting) -> Experiment:
 
 def use_tanh(model: ImageClassifier) -> None:
     """Put a tanh in the place of every ReLU."""
-    for module in list(model.modules()):
-        for name, child in module.named_children():
-            if isinstance(child, nn.ReLU):
-                setattr(module, name, nn.Tanh())
+    use_activation(model, "tanh")
 
 
 def _watch(cell: Cell, report: StepReport) -> None:

@@ -26,6 +26,7 @@ def make_app(pages: Sequence[Page]) -> Dash:
         compress=False,
         assets_folder=str(Path(__file__).with_name("assets")),
     )
+    app.index_string = app.index_string.replace("<html>", '<html lang="en">')
     app.layout = shell(pages)
     _route(app, pages)
     for page in pages:
@@ -56,7 +57,7 @@ def _route(app: Dash, pages: Sequence[Page]) -> None:
         State("written", "data"),
     )
     def open_page(pathname: str | None, search: str | None, written: str | None) -> Any:
-        path = (pathname or "/").strip("/")
+        path = _path(pathname)
         here = f"/{path}{search or ''}"
         if written == here:
             return no_update, no_update
@@ -67,8 +68,14 @@ def _route(app: Dash, pages: Sequence[Page]) -> None:
         return page_layout(page, page.read(search)), here
 
 
+def _path(pathname: str | None) -> str:
+    """The page's path in an address."""
+    return (pathname or "").strip("/")
+
+
 def _keep_address(app: Dash, page: Page) -> None:
-    """Write what is set into the address."""
+    """Write what is set into the address. One that says it already stays, in whatever words: a page
+    that has just been opened would else add one more, and the way back would lead here again."""
     if not page.controls:
         return
     inputs = [Input(page.identifier(c.name), c.prop) for c in page.controls]
@@ -77,11 +84,17 @@ def _keep_address(app: Dash, page: Page) -> None:
         Output("address", "search", allow_duplicate=True),
         Output("written", "data", allow_duplicate=True),
         inputs,
+        State("address", "pathname"),
+        State("address", "search"),
         prevent_initial_call=True,
     )
-    def write(*values: Any) -> tuple[str, str]:
-        names = [control.name for control in page.controls]
-        search = page.write(dict(zip(names, values, strict=True)))
+    def write(*found: Any) -> Any:
+        *values, pathname, before = found
+        chosen = {c.name: value for c, value in zip(page.controls, values, strict=True)}
+        left = _path(pathname) != page.path  # the reader was quick, and its controls are gone
+        if left or chosen == page.read(before):
+            return no_update, no_update
+        search = page.write(chosen)
         return search, f"/{page.path}{search}"
 
 

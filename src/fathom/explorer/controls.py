@@ -95,8 +95,8 @@ def slider(
             step=step,
             value=value,
             marks=[{"value": place, "label": text} for place, text in marks],
+            thumbLabel=label,
             mb=24,
-            **{"aria-label": label},
         )
         return dmc.Stack([dmc.Text(label, size="sm", fw=500), bar], gap=4, w=260)
 

@@ -66,6 +66,10 @@ class Page:
     clicks: Sequence[Click] = field(default=())
     actions: Sequence[Action] = field(default=())
 
+    def __post_init__(self) -> None:
+        parts = [part.name for part in (*self.cards, *self.controls, *self.actions)]
+        assert len(set(parts)) == len(parts), f"{self.path}: two parts of one name among {parts}"
+
     def identifier(self, name: str) -> str:
         """The id of a control or card."""
         return f"{self.path or 'home'}-{name}"

@@ -14,6 +14,8 @@ import io
 import threading
 from collections import OrderedDict
 from functools import cache
+from importlib.util import find_spec
+from pathlib import Path
 
 from PIL import Image
 
@@ -24,6 +26,7 @@ from fathom.errors import UserError, require
 LARGEST = 16 * 2**20  # bytes of a file
 _MOST_PIXELS = 64 * 10**6
 _SIDE = 512  # a larger picture is reduced to this shorter side
+_LONGEST = 8  # times as long as wide
 _KEPT = 12  # pictures of one's own
 _SAMPLES = {"flower": "A flower", "china": "A Chinese palace"}
 
@@ -82,6 +85,8 @@ class Pictures:
 def _check_pixels(width: int, height: int) -> None:
     if width * height > _MOST_PIXELS:
         raise BadImageError(f"{width}x{height} are more than 64 million pixels")
+    if max(width, height) > _LONGEST * min(width, height):
+        raise BadImageError(f"{width}x{height} is more than {_LONGEST} times as long as wide")
 
 
 def _reduced(pixels: Pixels) -> Pixels:
@@ -95,7 +100,9 @@ def _reduced(pixels: Pixels) -> Pixels:
 
 @cache
 def _sample(key: str) -> Pixels:
-    from sklearn.datasets import load_sample_image
-
-    pixels: Pixels = load_sample_image(f"{key}.jpg")
-    return pixels
+    """Read as any file is: scikit-learn's own reader would import all of it first."""
+    found = find_spec("sklearn")
+    assert found is not None, "scikit-learn is among the dependencies"
+    (home,) = found.submodule_search_locations or ()
+    name = f"{key}.jpg"
+    return decode((Path(home) / "datasets" / "images" / name).read_bytes(), name, 3)

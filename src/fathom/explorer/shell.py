@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import threading
 import traceback
 from collections.abc import Iterable, Sequence
 from typing import Any
@@ -14,6 +15,7 @@ from dash import dcc, html
 from fathom.errors import UserError
 from fathom.explorer.page import Card, Page, Values
 
+_ONE_AT_A_TIME = threading.RLock()
 _CONFIG: Any = {
     "displaylogo": False,
     "showSendToCloud": False,
@@ -56,7 +58,11 @@ def shell(pages: Sequence[Page]) -> Any:
             html.Main(id="main", tabIndex=-1),
         ],
         defaultColorScheme="auto",
-        theme={"primaryColor": "blue", "fontFamily": "system-ui, sans-serif"},
+        theme={
+            "primaryColor": "blue",
+            "primaryShade": 8,  # on which white letters can be read
+            "fontFamily": "system-ui, sans-serif",
+        },
     )
 
 
@@ -96,9 +102,14 @@ def _frame(page: Page, card: Card, values: Values) -> Any:
 
 
 def drawn(card: Card, values: Values) -> Any:
-    """The inside of a card; what went wrong, where drawing it failed."""
+    """The inside of a card; what went wrong, where drawing it failed.
+
+    One card is drawn at a time: PyTorch's random generator, whose seeds give the weights that are
+    shown, is the process's, and so are hooks.
+    """
     try:
-        return card.draw(**{name: values[name] for name in card.uses})
+        with _ONE_AT_A_TIME:
+            return card.draw(**{name: values[name] for name in card.uses})
     except UserError as error:
         return message(str(error))
     except Exception as error:
@@ -117,7 +128,7 @@ def message(text: str) -> Any:
 def graph(identifier: str, figure: go.Figure, *, describes: str) -> Any:
     """A figure; describes says in words what it shows."""
     plot = dcc.Graph(id=identifier, figure=figure, config=_CONFIG)
-    return html.Div(plot, role="img", **named(describes))
+    return html.Div(plot, role="figure", **named(describes))  # no image: its buttons can be reached
 
 
 def facts(pairs: Iterable[tuple[str, Any]]) -> Any:
@@ -131,7 +142,8 @@ def facts(pairs: Iterable[tuple[str, Any]]) -> Any:
 
 def table(heads: Sequence[str], rows: Iterable[Sequence[Any]], *, label: str) -> Any:
     """A table that scrolls sideways in its own box where it is too wide."""
-    head = html.Thead(html.Tr([html.Th(text, scope="col") for text in heads]))
+    cells = [html.Th(text, scope="col") if text else html.Td() for text in heads]
+    head = html.Thead(html.Tr(cells))
     body = html.Tbody([html.Tr([html.Td(cell) for cell in row]) for row in rows])
     inside = html.Table([html.Caption(label, className="unseen"), head, body])
     return html.Div(inside, className="wide", tabIndex=0, role="region", **named(label))

@@ -288,10 +288,18 @@ def effective_receptive_field(found: EffectiveField) -> go.Figure:
         zmin=0,
         zmax=1,
         colorscale="Viridis",
-        colorbar={"title": {"text": "of the largest"}, "tickformat": ".0%"},
+        colorbar={
+            "title": {"text": "of the largest", "side": "bottom"},
+            "tickformat": ".0%",
+            "orientation": "h",
+            "yref": "container",
+            "y": 0.0,
+            "yanchor": "bottom",
+            "thickness": 12,
+        },
         hovertemplate="row %{y}, column %{x}: %{z:.1%}<extra></extra>",
     )
-    figure = new_figure([heat], height=560)
+    figure = new_figure([heat], height=560, margin_b=110)
     figure.update_xaxes(
         title_text="column (pixels)",
         range=[-0.5, width - 0.5],
@@ -299,7 +307,11 @@ def effective_receptive_field(found: EffectiveField) -> go.Figure:
         showgrid=False,
     )
     figure.update_yaxes(
-        title_text="row (pixels)", range=[height - 0.5, -0.5], scaleanchor="x", showgrid=False
+        title_text="row (pixels)",
+        range=[height - 0.5, -0.5],
+        scaleanchor="x",
+        constrain="domain",
+        showgrid=False,
     )
     sizes = [(found.size, "dot")]
     if found.theoretical is not None:

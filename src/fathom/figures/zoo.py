@@ -18,6 +18,7 @@ _LOOKS = (
     ("#6a6ad1", "cross"),
     ("#c2504f", "star"),
     ("#4c8f96", "pentagon"),
+    ("#c74d79", "triangle-down"),
 )
 
 

@@ -81,7 +81,7 @@ def _kaiming() -> Judgement:
 
 
 def batch_norm(
-    x: Sequence[float], gamma: float, beta: float
+    x: Sequence[float], gamma: float, beta: float, *, eps: float = _EPS
 ) -> tuple[float, float, list[float], list[float]]:
     """Mean, variance, x_hat and y of one feature over a batch.
 
@@ -90,7 +90,7 @@ def batch_norm(
     """
     mean = sum(x) / len(x)
     var = sum((v - mean) ** 2 for v in x) / len(x)
-    hat = [(v - mean) / math.sqrt(var + _EPS) for v in x]
+    hat = [(v - mean) / math.sqrt(var + eps) for v in x]
     return mean, var, hat, [gamma * h + beta for h in hat]
 
 

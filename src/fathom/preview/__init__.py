@@ -5,6 +5,7 @@ draw(sheet).save("augment.png")
 """
 
 from fathom.preview.draw import draw
-from fathom.preview.sheet import Look, Row, Sheet, preview
+from fathom.preview.looks import Look
+from fathom.preview.sheet import Row, Sheet, preview
 
 __all__ = ["Look", "Row", "Sheet", "draw", "preview"]

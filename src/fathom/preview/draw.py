@@ -7,7 +7,8 @@ from collections.abc import Iterator
 from PIL import Image, ImageDraw, ImageFont
 
 from fathom.data.views import to_image
-from fathom.preview.sheet import Look, Row, Sheet
+from fathom.preview.looks import Look
+from fathom.preview.sheet import Row, Sheet
 
 _CELL = 128  # pixels that small pictures are enlarged to, about
 _LARGEST = 256  # pixels that large ones are reduced to

@@ -8,41 +8,28 @@ from __future__ import annotations
 
 import random
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import torch
 from PIL import Image
-from torch import Tensor
 
-from fathom.data.batches import Batch, TrainingBatches, evaluation_batches
+from fathom.data.batches import TrainingBatches, evaluation_batches
 from fathom.data.catalog import Catalog, ImageList, open_catalog
-from fathom.data.decode import Pixels
 from fathom.data.load import BadImage, Dataset, Split, load_dataset
-from fathom.data.mixing import soft
 from fathom.data.sources import Folder
 from fathom.data.split import SplitCatalog, split_catalog
 from fathom.errors import require
 from fathom.models.registry import model_card
-from fathom.preprocess import Preprocess
+from fathom.preview.looks import CPU, Look, looks
 from fathom.preview.words import what_is_random
 from fathom.recipes.registry import recipe as make_recipe
-from fathom.runtime import Runtime, derive_seed
+from fathom.runtime import derive_seed
 from fathom.training.recipe import Recipe
 from fathom.weights.sources import find_weights
 
 _SAMPLE = 512  # images that mean and deviation are measured on; a run measures all
-_CPU = Runtime(torch.device("cpu"), "float32", 1)
-
-
-@dataclass(frozen=True)
-class Look:
-    """One picture, (H, W, C) uint8, and its label: (class, share), the largest share first."""
-
-    picture: Pixels
-    shares: tuple[tuple[str, float], ...]
 
 
 @dataclass(frozen=True)
@@ -124,22 +111,22 @@ def preview(
     if len(split.images) == 1:
         augment = replace(augment, mix=None)
     (plain,) = evaluation_batches(
-        split, dataset.preprocess, batch_size=len(split.images), runtime=_CPU, workers=0
+        split, dataset.preprocess, batch_size=len(split.images), runtime=CPU, workers=0
     )
     batches = TrainingBatches(
         replace(dataset, splits={"train": split}),
         augment,
         batch_size=len(split.images),
         seed=seed,
-        runtime=_CPU,
+        runtime=CPU,
         workers=0,
         image_size=made.image_size,
     )
     drawn = [batch for _, batch in zip(range(draws), batches.start(0), strict=False)]
-    columns = [_looks(batch, dataset) for batch in (plain, *drawn)]
+    columns = [looks(batch, dataset) for batch in (plain, *drawn)]
     rows = [
-        Row(Path(key).name, original, tuple(looks))
-        for key, original, *looks in zip(split.images.keys, *columns, strict=True)
+        Row(Path(key).name, original, tuple(rest))
+        for key, original, *rest in zip(split.images.keys, *columns, strict=True)
     ]
     words = what_is_random(augment)
     return Sheet(dataset.name, made, seed, loose is None, words, tuple(rows), dataset.bad)
@@ -217,26 +204,3 @@ def _chosen(split: Split, count: int, seed: int) -> Split:
     places = [place for _, place in sorted(turns)[:count]]
     views = None if split.views is None else split.views[places]
     return Split(split.images.take(places), views)
-
-
-def _looks(batch: Batch, dataset: Dataset) -> list[Look]:
-    """The images of a batch in the order of their split, as pictures."""
-    order = batch.positions.argsort()
-    pictures = _pictures(batch.images[order], dataset.preprocess)
-    rows = soft(batch.targets, len(dataset.class_names))[order].tolist()
-    return [
-        Look(picture, _shares(row, dataset.class_names))
-        for picture, row in zip(pictures, rows, strict=True)
-    ]
-
-
-def _pictures(images: Tensor, preprocess: Preprocess) -> list[Pixels]:
-    """(N, C, S, S) normalised -> N times (S, S, C) uint8; what is beyond black or white is cut."""
-    mean, std = (torch.tensor(v).view(1, -1, 1, 1) for v in (preprocess.mean, preprocess.std))
-    pixels = ((images * std + mean) * 255).round().clamp(0, 255).to(torch.uint8)
-    return list(pixels.permute(0, 2, 3, 1).contiguous().numpy())
-
-
-def _shares(row: Sequence[float], names: Sequence[str]) -> tuple[tuple[str, float], ...]:
-    pairs = [(name, share) for name, share in zip(names, row, strict=True) if share > 0]
-    return tuple(sorted(pairs, key=lambda pair: -pair[1]))

@@ -1,9 +1,13 @@
-"""What is random about a training image, in words."""
+"""What is random about a training image, and what was drawn for one, in words."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 
+import numpy as np
+
+from fathom.data.batches import Drawn
+from fathom.data.decode import Pixels
 from fathom.data.settings import (
     AugmentSettings,
     CutMix,
@@ -91,3 +95,52 @@ def _mix(mix: Mixup | CutMix | MixupOrCutMix) -> str:
         )
     kind = "mixup" if isinstance(mix, Mixup) else "CutMix"
     return f"{kind} (alpha {mix.alpha:g}){often}"
+
+
+def what_was_drawn(drawn: Drawn, height: int, width: int) -> str:
+    """What chance gave one picture of height x width pixels; nothing where it gave it nothing that
+    is drawn for each picture by itself."""
+    phrases = []
+    if drawn.part is not None:
+        left, top, right, bottom = drawn.part
+        share = (right - left) * (bottom - top) / (height * width)
+        phrases.append(f"{share:.0%} of the picture")
+    phrases += [_change(name, strength) for name, strength in drawn.changes]
+    return ", then ".join(phrases)
+
+
+def _change(name: str, strength: float) -> str:
+    """A change of a policy and its strength, in the units of `strongest`."""
+    plain = name.replace("_", " ")
+    if name.startswith("translate"):
+        return f"{plain} {_signed(int(strength))} pixels"
+    if name == "rotate":
+        return f"{plain} {_signed(round(strength, 1))}°"
+    if name == "posterize":
+        return f"posterize, {round(strength)} bits away"
+    if name == "solarize":
+        return f"solarize, within {round(strength)} of white"
+    if name in ("auto_contrast", "equalize", "identity"):
+        return plain
+    return f"{plain} {_signed(round(strength, 2))}"
+
+
+def _signed(number: float) -> str:
+    return f"{number:+g}".replace("-", "−")
+
+
+def what_differs(plain: Pixels, drawn: Pixels) -> str:
+    """(S, S, C) uint8 twice -> how a draw differs from the view that is evaluated."""
+    if np.array_equal(drawn, plain):
+        return "as it is"
+    if np.array_equal(drawn, plain[:, ::-1]):
+        return "mirrored"
+    if np.array_equal(drawn, plain[::-1]):
+        return "upside down"
+    share = (drawn != plain).any(2).mean()
+    return f"{share:.0%} of the pixels differ, by {difference(plain, drawn):.0f} of 255 on average"
+
+
+def difference(plain: Pixels, drawn: Pixels) -> float:
+    """(S, S, C) uint8 twice -> the mean distance of their values, from 0 to 255."""
+    return float(np.abs(drawn.astype(np.int16) - plain).mean())

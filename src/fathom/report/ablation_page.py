@@ -26,10 +26,9 @@ from fathom.report.markup import (
     table,
 )
 from fathom.report.material import read_values
-from fathom.report.page import document
+from fathom.report.page import Sheet, document
 from fathom.report.verdict import split_word
 from fathom.training.run import write_bytes
-from fathom.version import __version__
 
 _NONE = Cell("–", -math.inf)
 
@@ -65,9 +64,8 @@ def ablation_page(plan: Mapping[str, Any], results: Mapping[str, Any], name: str
         _method(plan, results),
         _machine(plan),
     ]
-    footer = el("footer", f"Written by Fathom {__version__}. This page is complete in itself.")
-    body = join([header, el("main", *sections), footer])
-    return document(f"What each trick brings · {name} · Fathom", body)
+    body = join([header, el("main", *sections)])
+    return document(Sheet(f"What each trick brings · {name} · Fathom", body))
 
 
 def _verdict(plan: Mapping[str, Any], results: Mapping[str, Any]) -> Html:

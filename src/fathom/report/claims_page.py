@@ -20,9 +20,8 @@ from fathom.ledger.claim import Verdict, in_words
 from fathom.ledger.recorded import recorded
 from fathom.report.experiment_page import chart_plot
 from fathom.report.markup import Html, counted, el, facts, join
-from fathom.report.page import document
+from fathom.report.page import Sheet, document
 from fathom.training.run import write_bytes
-from fathom.version import __version__
 
 _MEANING: dict[Verdict, str] = {
     "exact": "what was computed, or the paper's own figure, is what was stated",
@@ -63,19 +62,20 @@ def write_claims(rows: Sequence[Row], path: str | Path) -> Path:
     """
     path = Path(path)
     require(path.parent.is_dir(), f"there is no folder {path.parent} to write {path.name} into")
-    write_bytes(path, claims_page(rows).encode("utf-8"))
+    write_bytes(path, document(claims_sheet(rows)).encode("utf-8"))
     return path
 
 
-def claims_page(rows: Sequence[Row]) -> str:
-    """The page as text."""
+def claims_sheet(rows: Sequence[Row], *, experiments: str | None = None) -> Sheet:
+    """The page. experiments: the folder, seen from the page, that has NAME.html of each recorded
+    experiment; None where there are no such pages to link to."""
     counts = Counter(row.verdict for row in rows)
     found = [verdict for verdict in get_args(Verdict) if counts[verdict]]
-    footer = el("footer", f"Written by Fathom {__version__}. This page is complete in itself.")
-    return document(
+    body = el("div", *(_row(row, experiments) for row in rows), class_="rows")
+    return Sheet(
         f"{counted(len(rows), 'claim')} judged · Fathom",
-        join([_header(rows), el("main", *_main(rows, counts, found)), footer]),
-        style=_STYLE + _filters(found),
+        join([_header(rows), el("main", *_filters(counts, found), body)]),
+        style=_STYLE + _rules(found),
         scripted=any(_recorded(row) for row in rows),
     )
 
@@ -85,7 +85,7 @@ def _slug(verdict: str) -> str:
     return re.sub(r"\W+", "-", verdict)
 
 
-def _filters(verdicts: Iterable[Verdict]) -> str:
+def _rules(verdicts: Iterable[Verdict]) -> str:
     """For each verdict: while its anchor is the page's target, other rows are hidden."""
     rules = []
     for slug in map(_slug, verdicts):
@@ -107,7 +107,7 @@ def _header(rows: Sequence[Row]) -> Html:
     )
 
 
-def _main(rows: Sequence[Row], counts: Counter[Verdict], found: Sequence[Verdict]) -> list[Html]:
+def _filters(counts: Counter[Verdict], found: Sequence[Verdict]) -> list[Html]:
     """Anchors come first, because a style sheet can only reach what follows the target."""
     anchors = [el("span", id=_slug(verdict)) for verdict in found]
     links = [
@@ -116,7 +116,7 @@ def _main(rows: Sequence[Row], counts: Counter[Verdict], found: Sequence[Verdict
     ]
     filters = el(
         "nav",
-        el("a", f"all {len(rows)}", href="#all"),
+        el("a", f"all {counts.total()}", href="#all"),
         *links,
         class_="filters",
         aria_label="Show one verdict only",
@@ -131,11 +131,10 @@ def _main(rows: Sequence[Row], counts: Counter[Verdict], found: Sequence[Verdict
         *anchors,
         filters,
         meaning,
-        el("div", *map(_row, rows), class_="rows"),
     ]
 
 
-def _row(row: Row) -> Html:
+def _row(row: Row, experiments: str | None) -> Html:
     left = [
         el("h2", el("a", row.id, href=f"#{row.id}")),
         el("p", el("span", row.verdict, class_="badge"), class_="verdict-word"),
@@ -148,7 +147,12 @@ def _row(row: Row) -> Html:
             ("Source", row.source),
         )
     )
-    right = [el("p", row.text, class_="quiet"), el("p", row.explanation), values, _chart(row)]
+    right = [
+        el("p", row.text, class_="quiet"),
+        el("p", row.explanation),
+        values,
+        _chart(row, experiments),
+    ]
     return el(
         "article",
         el("div", *left),
@@ -163,10 +167,13 @@ def _recorded(row: Row) -> dict[str, Any] | None:
     return None if row.experiment is None else recorded(row.experiment)
 
 
-def _chart(row: Row) -> Html | None:
+def _chart(row: Row, experiments: str | None) -> Html | None:
     """The chart that stands for the experiment."""
     found = _recorded(row)
     if found is None:
         return None
     chart = chart_from_dict(found["findings"]["charts"][0])
-    return join([el("p", chart.title, class_="chart-title"), chart_plot(chart)])
+    more = experiments and el(
+        "p", el("a", f"Experiment {row.experiment}", href=f"{experiments}/{row.experiment}.html")
+    )
+    return join([el("p", chart.title, class_="chart-title"), chart_plot(chart), more])

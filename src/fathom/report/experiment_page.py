@@ -16,10 +16,9 @@ from fathom.ledger import all_claims
 from fathom.ledger.claim import in_words
 from fathom.report.markup import Cell, Html, bullets, counted, el, facts, join, plot, table
 from fathom.report.material import SPLITS, read_values
-from fathom.report.page import document
+from fathom.report.page import Sheet, document
 from fathom.spread import spread
 from fathom.training.run import write_bytes
-from fathom.version import __version__
 
 _NONE = Cell("–", -math.inf)
 
@@ -33,13 +32,13 @@ def write_experiment(folder: str | Path) -> Path:
     """
     folder = Path(folder)
     path = folder / "report.html"
-    page = experiment_page(read_values(folder / "results.json"))
+    page = document(experiment_sheet(read_values(folder / "results.json")))
     write_bytes(path, page.encode("utf-8", "replace"))
     return path
 
 
-def experiment_page(results: Mapping[str, Any]) -> str:
-    """The page as text, from the values of results.json."""
+def experiment_sheet(results: Mapping[str, Any]) -> Sheet:
+    """The page, from the values of results.json."""
     name, title, setting = results["name"], results["title"], results["setting"]
     header = el(
         "header",
@@ -54,8 +53,7 @@ def experiment_page(results: Mapping[str, Any]) -> str:
         _values(results["cells"]),
         _setting(setting),
     ]
-    footer = el("footer", f"Written by Fathom {__version__}. This page is complete in itself.")
-    return document(f"{title} · Fathom", join([header, el("main", *sections), footer]))
+    return Sheet(f"{title} · Fathom", join([header, el("main", *sections)]))
 
 
 def _length(setting: Mapping[str, Any]) -> str:

@@ -107,18 +107,38 @@ def _head(text: str, numeric: bool) -> Html:
 def _cell(value: object, tag: str) -> Html:
     scope = "row" if tag == "th" else None
     if isinstance(value, Cell):
-        return el(tag, value.text, class_="number", data_sort=value.sort, scope=scope)
+        return el(tag, value.text, class_="number", data_sort=_in_script(value.sort), scope=scope)
     return el(tag, value, scope=scope)
 
 
-def plot(figure: go.Figure, *, alt: str, caption: object = None, shape: str | None = None) -> Html:
+def _in_script(number: float) -> float | str:
+    """A number as a script reads it, which knows infinity by this name alone."""
+    return f"{'-' * (number < 0)}Infinity" if math.isinf(number) else number
+
+
+def plot(
+    figure: go.Figure,
+    *,
+    alt: str,
+    caption: object = None,
+    shape: str | None = None,
+    opens: str | None = None,
+) -> Html:
     """A Plotly figure as JSON, which the script of the page draws in the element before it.
 
-    shape is a class of the style sheet, for figures without a height of their own.
+    shape is a class of the style sheet, for figures without a height of their own. opens: a click
+    on a point opens the page of this folder that its customdata names.
     """
+    box = el(
+        "div",
+        class_=f"plot {shape}" if shape else "plot",
+        role="img",
+        aria_label=alt,
+        data_opens=opens,
+    )
     return el(
         "figure",
-        el("div", class_=f"plot {shape}" if shape else "plot", role="img", aria_label=alt),
+        box,
         Html(f'<script type="application/json">{_script_json(figure.to_plotly_json())}</script>'),
         None if caption is None else el("figcaption", caption),
     )

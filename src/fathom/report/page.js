@@ -15,6 +15,8 @@ for (const plot of plots) {
   const { data, layout } = JSON.parse(plot.nextElementSibling.textContent);
   if (touch) layout.dragmode = false; // a finger scrolls the page, not the chart
   Plotly.newPlot(plot, data, layout, options);
+  const { opens } = plot.dataset;
+  if (opens) plot.on("plotly_click", ({ points }) => location.assign(`${opens}/${points[0].customdata}.html`));
 }
 
 // What a filter of the page had hidden was drawn without a size.

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import base64
 import hashlib
+from collections.abc import Iterable
+from dataclasses import dataclass
 from pathlib import Path
 
 from plotly.offline import get_plotlyjs
@@ -43,54 +45,68 @@ def write_report(run: str | Path) -> Path:
         OSError: the disk is full.
     """
     folder = Path(run)
-    text = _page(read_run(folder))
+    text = document(run_sheet(read_run(folder)))
     path = folder / "report.html"
     write_bytes(path, text.encode("utf-8", "replace"))
     return path
 
 
-def _page(run: Material) -> str:
-    return document(f"{run.recipe.model.name} on {run.data_name} · {run.name} · Fathom", _body(run))
+@dataclass(frozen=True)
+class Sheet:
+    """What a page says, apart from the file that it stands in.
 
-
-def document(title: str, body: Html, *, style: str = "", scripted: bool = True) -> str:
-    """A whole page with our style, and with the scripts that draw its plots and sort its tables.
-
-    style is added to that of all pages; scripted is False for a page that needs no script.
+    body: header and main part. style is added to that of all pages; scripted is False for a page
+    that needs no script.
     """
-    scripts = _own("page.js", before=get_plotlyjs()) if scripted else ()
-    head = el(
-        "head",
+
+    title: str
+    body: Html
+    style: str = ""
+    scripted: bool = True
+
+
+def run_sheet(run: Material) -> Sheet:
+    """The report of a run."""
+    title = f"{run.recipe.model.name} on {run.data_name} · {run.name} · Fathom"
+    return Sheet(title, _body(run))
+
+
+def document(sheet: Sheet) -> str:
+    """A file that holds the page, our style, and the scripts that draw plots and sort tables."""
+    scripts = (get_plotlyjs(), read_asset("page.js")) if sheet.scripted else ()
+    assert not any("</script" in code.lower() for code in scripts), "it would end its element"
+    head = el("title", sheet.title), el("style", Html(read_asset("page.css") + sheet.style))
+    footer = el("footer", f"Written by Fathom {__version__}. This page is complete in itself.")
+    body = join([sheet.body, footer, *(el("script", Html(code)) for code in scripts)])
+    return whole(head, body, scripts=_hashes(scripts), styles="'unsafe-inline'")
+
+
+def whole(head: Iterable[Html], body: Html, *, scripts: str, styles: str) -> str:
+    """A file of HTML that may load and run these scripts and styles, as a Content-Security-Policy
+    names them, and show pictures that it holds itself or that Plotly makes; nothing else."""
+    policy = (
+        f"default-src 'none'; script-src {scripts}; style-src {styles}; "
+        "img-src data: blob:; base-uri 'none'; form-action 'none'"
+    )
+    metas = (
         el("meta", charset="utf-8"),
-        el("meta", http_equiv="Content-Security-Policy", content=_policy(*scripts)),
+        el("meta", http_equiv="Content-Security-Policy", content=policy),
         el("meta", name="viewport", content="width=device-width, initial-scale=1"),
         el("meta", name="color-scheme", content="light dark"),
-        el("title", title),
-        el("style", Html(_read("page.css") + style)),
     )
-    ending = join(el("script", Html(code)) for code in scripts)
-    return f"<!doctype html>\n{el('html', head, el('body', body, ending), lang='en')}\n"
+    page = el("html", el("head", *metas, *head), el("body", body), lang="en")
+    return f"<!doctype html>\n{page}\n"
 
 
-def _own(name: str, *, before: str) -> tuple[str, str]:
-    """Plotly's script and ours; neither may end the element that it stands in."""
-    scripts = before, _read(name)
-    assert not any("</script" in code.lower() for code in scripts)
-    return scripts
-
-
-def _read(name: str) -> str:
+def read_asset(name: str) -> str:
+    """page.css or page.js."""
     return Path(__file__).with_name(name).read_text(encoding="utf-8")
 
 
-def _policy(*scripts: str) -> str:
-    """Nothing from elsewhere; no script but those given."""
+def _hashes(scripts: Iterable[str]) -> str:
+    """No script but these."""
     digests = (hashlib.sha256(code.encode()).digest() for code in scripts)
-    allowed = " ".join(f"'sha256-{base64.b64encode(d).decode()}'" for d in digests) or "'none'"
-    return (
-        f"default-src 'none'; script-src {allowed}; style-src 'unsafe-inline'; "
-        "img-src data: blob:; base-uri 'none'; form-action 'none'"
-    )
+    return " ".join(f"'sha256-{base64.b64encode(d).decode()}'" for d in digests) or "'none'"
 
 
 def _body(run: Material) -> Html:
@@ -114,7 +130,6 @@ def _body(run: Material) -> Html:
         [
             _header(run),
             el("main", _verdict(judge(run)), results.cards(run), _contents(content), content),
-            el("footer", f"Written by Fathom {__version__}. This page is complete in itself."),
         ]
     )
 

@@ -142,7 +142,8 @@ def _accuracy(value: float | None) -> Cell:
     return Cell("not given", 0.0) if value is None else Cell(percent(value, 2), value)
 
 
-def _published(card: ModelCard) -> Html:
+def published_table(card: ModelCard) -> Html:
+    """Every figure of a card with its protocol."""
     rows = [
         (
             f.protocol,
@@ -152,10 +153,15 @@ def _published(card: ModelCard) -> Html:
         )
         for f in card.published
     ]
+    heads = ("Protocol", "Top-1", "Top-5", "Source")
+    return table(heads, rows, label="Published accuracies")
+
+
+def _published(card: ModelCard) -> Html:
     return join(
         [
             el("h3", f"Published for {card.name}"),
-            table(("Protocol", "Top-1", "Top-5", "Source"), rows, label="Published accuracies"),
+            published_table(card),
             el(
                 "p",
                 "Measured by others under the protocol named; comparable with this run only on the "

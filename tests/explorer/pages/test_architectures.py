@@ -8,6 +8,7 @@ import pytest
 
 import fathom
 from fathom.costs import cost
+from fathom.costs.step_memory import BATCH
 from fathom.explorer.pages import architectures
 from fathom.explorer.pages.architectures import (
     add_clicked,
@@ -65,11 +66,25 @@ def test_the_frontier_is_beaten_by_none_that_fits() -> None:
         assert not any((a <= x and b > y) or (a < x and b >= y) for a, b in inside)
 
 
+def test_training_memory_is_that_of_a_step() -> None:
+    dots = points(draw_chart("memory", "top1", *ANY, []))
+    card = fathom.model_card("resnet18")
+    found = cost(fathom.create_model("resnet18"), image_size=card.image_size, batch_size=BATCH)
+    assert dots["resnet18"][0] == pytest.approx(found.training_bytes / 2**30)
+    assert dots.keys() == points(draw_chart("macs", "top1", *ANY, [])).keys()
+    said = text_of(draw_compared(["resnet18"]))
+    assert f"{BATCH} images" in said
+    assert f"{found.training_bytes / 2**20:,.1f} MiB" in said
+
+
 def test_without_a_measured_latency_it_says_how_to_get_one(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(architectures, "remembered", lambda runtime: {})
     assert "fathom models --sort latency" in text_of(draw_chart("latency", "top1", *ANY, []))
     monkeypatch.setattr(architectures, "remembered", lambda runtime: {"resnet50": 0.025})
-    assert points(draw_chart("latency", "top1", *ANY, []))["resnet50"][0] == pytest.approx(25.0)
+    found = draw_chart("latency", "top1", *ANY, [])
+    assert points(found)["resnet50"][0] == pytest.approx(25.0)
+    assert f"{len(fathom.list_models()) - 1} more networks have not been timed" in text_of(found)
+    assert "not been timed" not in text_of(draw_chart("macs", "top1", *ANY, []))
 
 
 def test_networks_side_by_side_have_their_own_numbers() -> None:

@@ -3,40 +3,36 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from functools import cache
 from typing import Any
 
-import torch
 from dash import html
 
-from fathom.costs import Cost, cost
 from fathom.costs.latency import remembered
+from fathom.costs.step_memory import BATCH, STEP_BYTES
 from fathom.explorer.controls import choice, several, slider
 from fathom.explorer.page import Card, Click, Page
 from fathom.explorer.shell import facts, graph, message, table
-from fathom.figures import zoo
+from fathom.figures.networks import (
+    ACROSS,
+    UP,
+    chart,
+    counted,
+    dot_of,
+    facts_of,
+    field_of,
+    looks,
+    published,
+)
 from fathom.models.cards import ModelCard
-from fathom.models.registry import build_model, list_models, model_card
+from fathom.models.registry import list_models, model_card
 from fathom.runtime import choose_runtime
 
-_X = {
-    "params": "Parameters",
-    "macs": "Multiply-adds",
-    "flops": "FLOPs",
-    "year": "Year",
-    "latency": "Latency here",
-}
-_UNITS = {
-    "params": "parameters (millions)",
-    "macs": "multiply-adds for one image (billions)",
-    "flops": "FLOPs for one image (billions)",
-    "year": "year",
-    "latency": "one image on this machine (ms)",
-}
-_SCALE = {"params": 1e-6, "macs": 1e-9, "flops": 1e-9, "year": 1.0, "latency": 1e3}
-_Y = {"top1": "Top-1", "top5": "Top-5"}
 _MOST = 4  # networks side by side
 _ANY_PARAMS, _ANY_MACS = 9.0, 11.0  # powers of ten that no network reaches
+_UNTIMED = (
+    "`fathom models --sort latency` in a terminal times all networks once, one image at a time, "
+    "which takes some minutes; then open this page again."
+)
 PATH = ""
 
 
@@ -48,8 +44,8 @@ def page() -> Page:
         lead="Every network of the zoo by what it costs and what was published for it. Set a "
         "budget, and click networks to see them in full, side by side.",
         controls=(
-            choice("x", "Across", _X, "macs"),
-            choice("y", "Up", _Y, "top1"),
+            choice("x", "Across", {key: axis.name for key, axis in ACROSS.items()}, "macs"),
+            choice("y", "Up", UP, "top1"),
             slider(
                 "params",
                 "At most so many parameters",
@@ -74,7 +70,8 @@ def page() -> Page:
                 ("x", "y", "params", "macs", "networks"),
                 "ImageNet, one centre crop of the network's own size, no further training data; "
                 "others have no dot. The dashed line is the frontier of what fits: nothing else is "
-                "as accurate at as little. FLOPs are two for each multiply-add.",
+                "as accurate at as little. FLOPs are two for each multiply-add. Memory is counted "
+                "for SGD with momentum in float32.",
             ),
             Card("compared", "Side by side", draw_compared, ("networks",)),
             Card("inside", "In full", draw_inside, ("networks",)),
@@ -97,26 +94,24 @@ def add_clicked(point: Mapping[str, Any], names: Sequence[str] | None) -> list[s
 def draw_chart(x: str, y: str, params: float, macs: float, networks: Sequence[str]) -> Any:
     """The chart of all networks that have both values."""
     limits = {"params": _limit(params, _ANY_PARAMS), "macs": _limit(macs, _ANY_MACS)}
-    dots = [dot for name in list_models() if (dot := _dot(model_card(name), x, y, limits))]
+    cards = [model_card(name) for name in list_models()]
+    across = _across(cards, x)
+    found = [
+        dot_of(card, x, y, across=across.get(card.name), fits=_within(card, limits))
+        for card in cards
+    ]
+    dots = [dot for dot in found if dot is not None]
     if not dots:
-        return message(
-            "No latency was measured on this machine yet: `fathom models --sort latency` measures "
-            "all networks once, which takes some minutes."
-        )
-    edge = _frontier([dot for dot in dots if dot.fits], x)
-    figure = zoo.networks(
-        dots,
-        edge,
-        x=_UNITS[x],
-        y=f"published {_Y[y].lower()} accuracy (%)",
-        log=x != "year",
-        chosen=networks or (),
-    )
+        return message(f"No latency was measured here yet. {_UNTIMED}")
     fit = sum(dot.fits for dot in dots)
     best = max((dot for dot in dots if dot.fits), key=lambda dot: dot.y, default=None)
     text = f"{fit} of {len(dots)} networks fit."
     if best is not None:
         text += f" The most accurate of them is {best.name}: {best.y:.2f} %."
+    untimed = sum(card.name not in across for card in cards)
+    if untimed:
+        text += f" {untimed} more networks have not been timed here yet. {_UNTIMED}"
+    figure = chart(dots, x, y, chosen=networks or ())
     return [graph(f"{PATH or 'home'}-chart-graph", figure, describes=text), html.P(text)]
 
 
@@ -124,40 +119,15 @@ def _limit(power: float, no_limit: float) -> float:
     return float("inf") if power >= no_limit else 10.0**power
 
 
-def _dot(card: ModelCard, x: str, y: str, limits: Mapping[str, float]) -> zoo.Dot | None:
-    figure = card.comparable
-    height = figure and getattr(figure, y)
-    across = _across(card, x)
-    if not height or across is None:
-        return None
-    assert figure is not None
-    fits = all(getattr(card, axis) <= most for axis, most in limits.items())
-    says = f"{100 * height:.2f} % ({figure.source}); {across * _SCALE[x]:.4g} {_UNITS[x]}"
-    return zoo.Dot(card.name, card.family, across * _SCALE[x], 100 * height, says, fits)
+def _within(card: ModelCard, limits: Mapping[str, float]) -> bool:
+    return all(getattr(card, axis) <= most for axis, most in limits.items())
 
 
-def _across(card: ModelCard, x: str) -> float | None:
+def _across(cards: Sequence[ModelCard], x: str) -> Mapping[str, float]:
+    """The values of networks along an axis; only latencies can be lacking."""
     if x == "latency":
-        return remembered(choose_runtime("auto")).get(card.name)
-    return float(getattr(card, x))
-
-
-def _frontier(dots: Sequence[zoo.Dot], x: str) -> list[zoo.Dot]:
-    """The dots that none beats: as high at as little, or, by year, as high as early."""
-    best: list[zoo.Dot] = []
-    for dot in sorted(dots, key=lambda d: (d.x, -d.y)):
-        if not best or dot.y > best[-1].y:
-            best.append(dot)
-    return best
-
-
-@cache
-def counted(name: str) -> Cost:
-    """The costs of a network for one image of its own size, layer by layer."""
-    card = model_card(name)
-    with torch.device("meta"):
-        model = build_model(name)
-    return cost(model, image_size=card.image_size, in_channels=card.in_channels)
+        return remembered(choose_runtime("auto"))
+    return STEP_BYTES if x == "memory" else {card.name: float(getattr(card, x)) for card in cards}
 
 
 def draw_compared(networks: Sequence[str]) -> Any:
@@ -177,24 +147,16 @@ def draw_compared(networks: Sequence[str]) -> Any:
             "memory of a training step, one image",
             [f"{c.training_bytes / 2**20:,.1f} MiB" for c in costs],
         ),
-        ("receptive field", [_field(c) for c in costs]),
-        ("top-1", [_published(card) for card in cards]),
+        (
+            f"memory of a training step, {BATCH} images",
+            [f"{STEP_BYTES[name] / 2**20:,.1f} MiB" for name in networks],
+        ),
+        ("receptive field", [field_of(c) for c in costs]),
+        ("top-1", [published(card) for card in cards]),
         ("recipe", [card.recipe for card in cards]),
     ]
     body = [[html.Strong(term), *cells] for term, cells in rows]
     return table(["", *networks], body, label="Networks side by side")
-
-
-def _field(found: Cost) -> str:
-    field = found.receptive_field
-    return "" if field is None else f"{field.size[0]:,} pixels"
-
-
-def _published(card: ModelCard) -> str:
-    figure = card.headline
-    if figure is None or figure.top1 is None:
-        return "none"
-    return f"{100 * figure.top1:.2f} % ({figure.protocol}; {figure.source})"
 
 
 def draw_inside(networks: Sequence[str]) -> Any:
@@ -202,39 +164,20 @@ def draw_inside(networks: Sequence[str]) -> Any:
     if not networks:
         return message("Click a network on the chart, or name one.")
     name = networks[-1]
-    card, found = model_card(name), counted(name)
-    layers = [layer for layer in found.layers if layer.macs or layer.params]
-    heaviest = max(layers, key=lambda layer: layer.params)
-    seen = [layer for layer in found.layers if layer.field is not None]
-    sizes = [layer.field.size[0] for layer in seen if layer.field is not None]
-    stages = zoo.stages(
-        [stage.name for stage in card.stages],
-        [stage.size for stage in card.stages],
-        [stage.channels for stage in card.stages],
-    )
-    costs = zoo.layer_costs(
-        [layer.name for layer in layers],
-        [layer.params for layer in layers],
-        [layer.macs for layer in layers],
-    )
-    fields = zoo.fields(range(1, len(sizes) + 1), {name: sizes}, card.image_size)
-    share = 100 * heaviest.params / found.params
-    words = f"{heaviest.name} alone has {share:.1f} % of all parameters."
+    card = model_card(name)
+    figures = [
+        _part(
+            look.title,
+            graph(f"home-{look.name}", look.figure, describes=look.words),
+            html.P(look.words),
+        )
+        for look in looks(name)
+    ]
+    block = _part("One block", html.Pre(card.block, className="diagram", tabIndex=0))
     return [
         html.H3(name),
-        facts(_facts(card)),
-        html.Div(
-            [
-                _part("One block", html.Pre(card.block, className="diagram", tabIndex=0)),
-                _part("Stage by stage", graph("home-stages", stages, describes="Stages")),
-                _part(
-                    "Where the costs sit",
-                    [graph("home-costs", costs, describes=words), html.P(words)],
-                ),
-                _part("What a pixel sees", graph("home-field", fields, describes="Fields")),
-            ],
-            className="two",
-        ),
+        facts(facts_of(card)),
+        html.Div([block, *figures], className="two"),
         table(
             ("stage", "output", "channels", "blocks", "made of"),
             [(s.name, f"{s.size} x {s.size}", s.channels, s.depth or "", s.made_of)
@@ -244,17 +187,5 @@ def draw_inside(networks: Sequence[str]) -> Any:
     ]  # fmt: skip
 
 
-def _part(title: str, inside: Any) -> Any:
-    return html.Div([html.H4(title), *(inside if isinstance(inside, list) else [inside])])
-
-
-def _facts(card: ModelCard) -> list[tuple[str, object]]:
-    return [
-        ("Paper", f"{card.paper}, {card.year}" + (f", arXiv:{card.arxiv}" if card.arxiv else "")),
-        ("Parameters", f"{card.params:,}"),
-        ("Multiply-adds", f"{card.macs:,} for one image of {card.image_size} pixels"),
-        ("Published", _published(card)),
-        ("Peers", ", ".join(f"{lib} {n}" for lib in ("torchvision", "timm")
-                            if (n := getattr(card, lib))) or None),
-        ("Recipe", card.recipe),
-    ]  # fmt: skip
+def _part(title: str, *inside: Any) -> Any:
+    return html.Div([html.H4(title), *inside])

@@ -8,102 +8,126 @@ from typing import Any
 
 from dash import html
 
-from fathom import figures
-from fathom.errors import UserError
-from fathom.explorer.controls import several
+from fathom.explorer.controls import Control, Value, choice, several
+from fathom.explorer.courses import ACROSS, MEASURES, draw_courses
+from fathom.explorer.folders import inside, is_going, read, run_names, stamp, state
+from fathom.explorer.live import following
+from fathom.explorer.one_run import draw_run
 from fathom.explorer.page import Card, Page
-from fathom.explorer.shell import facts, graph, message, table
-from fathom.report.material import Material, read_run
-from fathom.report.verdict import judge
+from fathom.explorer.shell import message, table
+from fathom.recipes.compare import as_text, settings_of
+from fathom.report.markup import duration, percent, span
+from fathom.report.material import Material
 
 _MOST = 6
+_NEWEST = 2  # runs that are compared where none is named
 
 
 def page(folder: Path) -> Page:
     """The page of the runs in a folder."""
-    names = run_names(folder)
-    first = names[:1]
 
-    def compared(runs: Sequence[str]) -> Any:
-        return draw_compared([read_run(inside(folder, name)) for name in runs or ()])
+    def chosen(runs: Sequence[str]) -> list[Material]:
+        names = runs or run_names(folder)[:_NEWEST]
+        return [read(inside(folder, name)) for name in names]
+
+    def courses(runs: Sequence[str], measure: str, across: str) -> Any:
+        return draw_compared(chosen(runs), measure, across) if _any(runs) else _none(folder)
+
+    def differences(runs: Sequence[str]) -> Any:
+        return draw_differences(chosen(runs))
 
     def one(runs: Sequence[str]) -> Any:
-        if not runs:
-            return message(f"Name a run. They are the folders of {folder.name}.")
-        return draw_run(read_run(inside(folder, runs[-1])))
+        found = chosen(runs)
+        return draw_run(found[-1] if runs else found[0]) if found else _none(folder)
 
-    return Page(
+    def _any(runs: Sequence[str]) -> bool:
+        return bool(runs or run_names(folder))
+
+    def seen(runs: Sequence[str]) -> str:
+        """What changes when anything that is shown does: runs there are, their files, whether
+        they go on."""
+        there = run_names(folder)
+        found = [name for name in runs or there[:_NEWEST] if name in there]
+        marks = [f"{stamp(folder / n)} {is_going(read(folder / n))}" for n in found]
+        return "\n".join([*there, *marks])
+
+    made = Page(
         path="runs",
         title="Runs",
-        lead="Runs in progress, finished or broken off, side by side; the last one named in full.",
-        controls=(several("runs", "Runs", names, first, most=_MOST),),
+        lead="Runs in progress, finished or broken off, side by side, and the last one named in "
+        "full. What goes on is drawn as it goes.",
+        controls=(
+            _runs(folder),
+            choice("measure", "Up", {k: m.label for k, m in MEASURES.items()}, "top1"),
+            choice("across", "Across", ACROSS, "epoch"),
+        ),
         cards=(
-            Card("compared", "Side by side", compared, ("runs",)),
+            Card("compared", "Side by side", courses, ("runs", "measure", "across")),
+            Card("differences", "What they differ in", differences, ("runs",)),
             Card("run", "In full", one, ("runs",)),
         ),
     )
+    names = [card.name for card in made.cards]
+    return following(made, names, seen, options=lambda: run_names(folder))
 
 
-def run_names(folder: Path) -> list[str]:
-    """The runs in a folder, the newest first; none where there is no such folder."""
-    try:
-        found = [path for path in folder.iterdir() if (path / "recipe.json").is_file()]
-    except OSError:
-        return []
-    return [path.name for path in sorted(found, key=lambda p: -p.stat().st_mtime)]
+def _runs(folder: Path) -> Control:
+    """Runs of those that are there at the time; none named stands for the newest."""
+
+    def now() -> Control:
+        return several("runs", "Runs (by default the newest)", run_names(folder), [], most=_MOST)
+
+    def make(identifier: str, value: Value) -> Any:
+        return now().make(identifier, value)
+
+    return Control("runs", [], make, lambda text: now().read(text), ",".join)
 
 
-def inside(folder: Path, name: str) -> Path:
-    """The run of this name. Raises UserError for what is not a run right inside the folder."""
-    if name not in run_names(folder):
-        raise UserError(f"no run is called {name!r} here; choose one of the list")
-    return folder / name
+def _none(folder: Path) -> Any:
+    return message(
+        f"There is no run in {folder} yet. `fathom train` makes one, and it shows here by itself."
+    )
 
 
-def draw_compared(runs: Sequence[Material]) -> Any:
-    """A row a run: network, state, accuracy, time."""
-    if not runs:
-        return message("Name one or more runs.")
-    rows = []
-    for run in runs:
-        found = run.evaluation
-        seconds = run.result.get("seconds")
-        rows.append(
-            (
-                run.name,
-                run.recipe.model.name,
-                run.data_name,
-                judge(run).word,
-                "" if found is None else f"{100 * found.top1:.2f} %",
-                "" if found is None else f"{found.loss:.4f}",
-                "" if seconds is None else f"{seconds:,.0f} s",
-            )
-        )
-    heads = ("run", "network", "data", "state", "top-1", "loss", "time")
-    return table(heads, rows, label="Runs side by side")
-
-
-def draw_run(run: Material) -> Any:
-    """Verdict, curves and confusions of one run."""
-    verdict = judge(run)
-    parts: list[Any] = [
-        html.H3([run.name, ": ", verdict.word]),
-        facts((term, text) for term, text in verdict.remarks),
+def draw_compared(runs: Sequence[Material], measure: str, across: str) -> Any:
+    """The courses of several runs in one chart, and a row a run: state, accuracy, time."""
+    plot, told = draw_courses("runs-courses", runs, measure, across)
+    heads = ("run", "network", "data", "state", "top-1", "95 % interval", "loss", "time")
+    return [
+        plot,
+        table(heads, map(_row, runs), label="Runs side by side"),
+        *[html.P(sentence, className="quiet") for sentence in told],
     ]
-    if run.epochs:
-        kept = run.kept_epoch if run.recipe.select == "best" else None
-        number = None if kept is None else kept.epoch
-        curves = (
-            ("runs-top1", figures.top1_curves(run.epochs, number), "Top-1 by epoch"),
-            ("runs-loss", figures.loss_curves(run.epochs, number), "Loss by epoch"),
-        )
-        plots = [graph(name, figure, describes=text) for name, figure, text in curves]
-        parts.append(html.Div(plots, className="two"))
-    if run.evaluation is not None:
-        names = [score.name for score in run.evaluation.per_class]
-        matrix = figures.confusion_matrix(run.evaluation.matrix, names)
-        parts += [
-            html.H4("What was taken for what"),
-            graph("runs-confusion", matrix, describes="Confusion matrix"),
-        ]
-    return parts
+
+
+def _row(run: Material) -> tuple[str, ...]:
+    found, last = run.evaluation, run.last
+    seconds = run.result.get("seconds", last.seconds if last else None)
+    return (
+        run.name,
+        run.recipe.model.name,
+        run.data_name,
+        state(run),
+        "" if found is None else percent(found.top1, 2),
+        "" if found is None else span(found.top1_low, found.top1_high),
+        "" if found is None else f"{found.loss:.4f}",
+        "" if seconds is None else duration(seconds),
+    )
+
+
+def draw_differences(runs: Sequence[Material]) -> Any:
+    """The settings in which the recipes of several runs are not all the same."""
+    if len(runs) < 2:
+        return html.P("Name two runs or more, and what their recipes differ in stands here.")
+    texts = [{p: as_text(v) for p, v in settings_of(run.recipe).items()} for run in runs]
+    paths = dict.fromkeys(path for settings in texts for path in settings)
+    rows = [
+        (path, *(settings.get(path, "") for settings in texts))
+        for path in paths
+        if len({settings.get(path) for settings in texts}) > 1
+    ]
+    same = f"{len(paths) - len(rows)} of {len(paths)} settings are the same."
+    if not rows:
+        return html.P(f"Nothing: all {len(paths)} settings of their recipes are the same.")
+    heads = ("setting", *(run.name for run in runs))
+    return [table(heads, rows, label="What the recipes differ in"), html.P(same, className="quiet")]
