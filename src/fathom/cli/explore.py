@@ -91,12 +91,15 @@ def _serve(
         "the explorer needs two packages more: pip install 'fathom[explore]'",
     )
     from fathom.cli.app import show_json
+    from fathom.cli.follow import terminable
     from fathom.explorer.app import make_app
     from fathom.explorer.pages import all_pages
+    from fathom.explorer.served import serve_reports
     from fathom.explorer.server import listen, new_token, protect
 
     host = _HOST if host is None else host
     app = make_app(all_pages(runs))
+    serve_reports(app.server, runs)
     token = new_token(host)
     server = listen(app, host=host, port=_PORT if port is None else port)
     protect(app, host=host, token=token)
@@ -112,7 +115,7 @@ def _serve(
         webbrowser.open(address)
     logging.getLogger("werkzeug").setLevel(logging.ERROR)  # not a line for every request
     try:
-        with suppress(KeyboardInterrupt):  # how it is meant to be stopped
+        with suppress(KeyboardInterrupt), terminable():  # how it is meant to be stopped
             server.serve_forever()
     finally:
         server.server_close()

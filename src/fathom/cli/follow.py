@@ -10,7 +10,7 @@ import shlex
 import signal
 import sys
 import time
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 from fathom.errors import UserError
 
 if TYPE_CHECKING:
+    from fathom.doctor import Doctor, Finding
     from fathom.training.reports import Finished, Report
 
 
@@ -29,16 +30,38 @@ def command_line() -> str:
     return shlex.join(["fathom", *sys.argv[1:]])
 
 
-def follow(stream: Generator[Report, None, None], *, quiet: bool, as_json: bool) -> int:
-    """Show the reports; on Ctrl-C leave after the step, which saves a checkpoint."""
+def follow(
+    stream: Generator[Report, None, None],
+    *,
+    quiet: bool,
+    as_json: bool,
+    doctor: Doctor | None = None,
+) -> int:
+    """Show the reports and how the run ended, and what the doctor who attends it says; the exit
+    code."""
+    finished = watched(stream, quiet=quiet, stderr=as_json, doctor=doctor)
+    if finished is None:
+        return 130
+    _end(finished, quiet=quiet, as_json=as_json, doctor=doctor)
+    return 0
+
+
+def watched(
+    stream: Generator[Report, None, None],
+    *,
+    quiet: bool,
+    stderr: bool,
+    doctor: Doctor | None = None,
+) -> Finished | None:
+    """Show the reports; on Ctrl-C leave after the step, which saves a checkpoint: then None."""
     from fathom.cli.progress import Progress
     from fathom.training.reports import Finished, Started, StepReport
 
     finished: Finished | None = None
     run: Path | None = None
     with (
-        _report_of_failure(lambda: run),
-        Progress(quiet=quiet, stderr=as_json) as view,
+        _report_of_failure(lambda: run, doctor),
+        Progress(quiet=quiet, stderr=stderr) as view,
         closing(stream) as reports,
         _interrupts() as interrupted,
     ):
@@ -56,18 +79,19 @@ def follow(stream: Generator[Report, None, None], *, quiet: bool, as_json: bool)
         print(
             f"fathom: stopped and saved; go on with: fathom train --resume {run}", file=sys.stderr
         )
-        return 130
-    _end(finished, quiet=quiet, as_json=as_json)
-    return 0
+    return finished
 
 
 @contextmanager
-def _report_of_failure(run: Callable[[], Path | None]) -> Iterator[None]:
-    """Write the report of a run that breaks off for a reason, as far as that can be done."""
+def _report_of_failure(run: Callable[[], Path | None], doctor: Doctor | None) -> Iterator[None]:
+    """Write the report of a run that breaks off for a reason, as far as that can be done, and say
+    what the doctor makes of it."""
     try:
         yield
     except UserError:
         folder = run()
+        if doctor is not None and doctor.findings:
+            show_verdict(doctor.findings, stderr=True)
         if folder is not None:
             from fathom.report import write_report
 
@@ -76,11 +100,27 @@ def _report_of_failure(run: Callable[[], Path | None]) -> Iterator[None]:
         raise
 
 
-def _end(finished: Finished, *, quiet: bool, as_json: bool) -> None:
+def show_verdict(findings: Sequence[Finding], *, stderr: bool) -> None:
+    """One line where all is well, else every finding in words."""
+    from fathom.cli.tables import console
+    from fathom.doctor.diagnose import in_words
+
+    out = console(stderr=stderr)
+    if not findings:
+        out.print("doctor: healthy")
+    for finding in findings:
+        out.print(f"doctor: {in_words(finding)}", markup=False)
+
+
+def _end(finished: Finished, *, quiet: bool, as_json: bool, doctor: Doctor | None) -> None:
     from fathom.report import write_report
 
     report = write_report(finished.run)
     found = finished.evaluation
+    attended = doctor is not None and doctor.watch is not None
+    findings = doctor.findings if doctor is not None else []
+    if attended and not quiet:
+        show_verdict(findings, stderr=as_json)
     if as_json:
         result: dict[str, Any] = {
             "run": str(finished.run),
@@ -94,6 +134,7 @@ def _end(finished: Finished, *, quiet: bool, as_json: bool) -> None:
             "ece": found.ece,
             "weights": finished.weights,
             "weights_sha256": finished.weights_sha256,
+            "doctor": [finding.cause for finding in findings] if attended else None,
             "report": str(report),
         }
         print(json.dumps(result, ensure_ascii=False))

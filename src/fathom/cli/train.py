@@ -15,6 +15,7 @@ from fathom.cli.where import AS_FOUND, DATA_HELP, DataOptions
 from fathom.errors import UserError, require
 
 if TYPE_CHECKING:
+    from fathom.doctor import Doctor
     from fathom.training.recipe import Recipe
 
 _MODEL = Group("Model and training", sort_key=2)
@@ -112,15 +113,19 @@ class OutputOptions:
         Go on with a run that was stopped or killed, from its last checkpoint.
     save_every
         Least seconds between two checkpoints.
+    doctor
+        on looks for what is wrong, warns as soon as it is certain, and ends with a verdict.
     quiet
         Print nothing but errors.
     json
-        Print one JSON object at the end: run, top1, loss, epochs, seconds and more.
+        Print one JSON object at the end: run, top1, loss, epochs, seconds and more; doctor is the
+        list of causes that were found.
     """
 
     out: Path | None = None
     resume: Path | None = None
     save_every: float = 30.0
+    doctor: Literal["on", "off"] = "on"
     quiet: Annotated[bool, _FLAG] = False
     json: Annotated[bool, _FLAG] = False
 
@@ -165,8 +170,11 @@ def train(
         _refuse_changes(given, how, output)
         from fathom.training.session import resume
 
-        stream = resume(output.resume, save_seconds=output.save_every, started=STARTED)
-        return follow(stream, quiet=output.quiet, as_json=output.json)
+        doctor = _doctor(output)
+        stream = resume(
+            output.resume, save_seconds=output.save_every, started=STARTED, attendant=doctor
+        )
+        return follow(stream, quiet=output.quiet, as_json=output.json, doctor=doctor)
     if output.out is not None:
         from fathom.training.run import refuse_used
 
@@ -174,14 +182,23 @@ def train(
     recipe = _recipe(data, where, how, changes)
     from fathom.training.session import train as run_training
 
+    doctor = _doctor(output)
     stream = run_training(
         recipe,
         out=output.out,
         save_seconds=output.save_every,
         started=STARTED,
         command=command_line(),
+        attendant=doctor,
     )
-    return follow(stream, quiet=output.quiet, as_json=output.json)
+    return follow(stream, quiet=output.quiet, as_json=output.json, doctor=doctor)
+
+
+def _doctor(output: OutputOptions) -> Doctor | None:
+    """Who attends the run, unless that is not wanted."""
+    from fathom.doctor import Doctor
+
+    return Doctor() if output.doctor == "on" else None
 
 
 def _changes(how: TrainingOptions) -> dict[str, str]:

@@ -126,9 +126,14 @@ def transfer(
     )
     if how.curve:
         return _curves(plan, output)
-    stream = run_transfer(plan, out=output.out, started=STARTED, command=command_line())
+    from fathom.doctor import Doctor
+
+    doctor = Doctor()
+    stream = run_transfer(
+        plan, out=output.out, started=STARTED, command=command_line(), attendant=doctor
+    )
     told = _told(stream, quiet=output.quiet, stderr=output.json)
-    return follow(told, quiet=output.quiet, as_json=output.json)
+    return follow(told, quiet=output.quiet, as_json=output.json, doctor=doctor)
 
 
 def _told(

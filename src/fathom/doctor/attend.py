@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 
 from torch import nn
 
 from fathom.data.batches import evaluation_batches
+from fathom.doctor import record
 from fathom.doctor.diagnose import diagnose
 from fathom.doctor.nouns import Finding
 from fathom.doctor.observed import Exam, Observed, Task
@@ -19,13 +21,13 @@ from fathom.training.reports import EpochReport, Finished, Report, Started, Step
 from fathom.training.settings import to_dict
 from fathom.training.trainer import Trainer
 
-FILE = "doctor"
 _EXAMINED = 512  # images of an exam
 _MOST_CLASSES = 200  # of a matrix that is kept
 
 
 class Doctor:
-    """Attends one run: warns as soon as a cause is certain, and writes doctor.json at its end."""
+    """Attends one run: warns as soon as a cause is certain, and writes doctor.json after epochs,
+    when the run is left, and at its end. findings are those of the end."""
 
     def __init__(self, *, share: float = SHARE, every: int | None = None) -> None:
         self.share, self.every = share, every
@@ -33,6 +35,7 @@ class Doctor:
         self.watch: Watch | None = None
         self._told: set[str] = set()
         self._exam_seconds = 0.0
+        self._stored, self._store_seconds = 0.0, 0.0
 
     @property
     def observed(self) -> Observed:
@@ -50,8 +53,14 @@ class Doctor:
                 yield from self._after(trainer, report)
         except UserError:
             if self.watch is not None:
-                self.observed.diverged = self.observed.diverged or trainer.state.step + 1
+                if trainer.run.has("result"):  # it has ended, as runs end that diverge
+                    self.observed.diverged = self.observed.diverged or trainer.state.step + 1
                 self._conclude(trainer)
+            raise
+        except GeneratorExit:  # the run is left, and may be resumed
+            if self.watch is not None and not self.observed.over:
+                with suppress(OSError):
+                    self._store(trainer)
             raise
         finally:
             if self.watch is not None:
@@ -62,6 +71,9 @@ class Doctor:
             state = trainer.state
             self.watch = Watch(state.model, state.optimizer, share=self.share, every=self.every)
             self.watch.steps = state.step
+            self._stored = time.monotonic()
+            if trainer.checkpoint is not None:
+                self._go_on(trainer)
             self.observed.task = task_of(trainer)
         elif isinstance(report, StepReport) and self.watch is not None:
             targets = None if trainer.batch is None else trainer.batch.targets
@@ -69,6 +81,16 @@ class Doctor:
                 yield from self._warnings(report.step)
         elif isinstance(report, EpochReport) and self.watch is not None:
             self._examine(trainer, report.step)
+            if self._store_seconds <= self.share * (time.monotonic() - self._stored):
+                self._store(trainer)
+
+    def _go_on(self, trainer: Trainer) -> None:
+        """Take up what was seen before a resumed run was left."""
+        seen = record.read(trainer.run)
+        if seen is not None:
+            record.forget_after(seen, trainer.state.step)
+            seen.structure = self.observed.structure
+            vars(self.observed).update(vars(seen))
 
     def _finish(self, trainer: Trainer, report: Finished) -> None:
         found = report.evaluation
@@ -102,14 +124,15 @@ class Doctor:
 
     def _conclude(self, trainer: Trainer) -> None:
         self.findings = diagnose(self.observed)
-        trainer.run.write(
-            FILE,
-            {
-                "observed": self.observed.to_dict(),
-                "findings": [finding.to_dict() for finding in self.findings],
-                "seconds": self.watch.cost if self.watch else 0.0,
-            },
-        )
+        self._store(trainer)
+
+    def _store(self, trainer: Trainer) -> None:
+        assert self.watch is not None
+        began = time.monotonic()
+        record.write(trainer.run, self.observed, self.findings, seconds=self.watch.cost)
+        self._stored = time.monotonic()
+        self._store_seconds = self._stored - began
+        self.watch.cost += self._store_seconds
 
 
 def task_of(trainer: Trainer) -> Task:

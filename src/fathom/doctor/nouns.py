@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from fathom.figures.charts import LineChart
+from fathom.figures.charts import LineChart, chart_from_dict, chart_to_dict
 
 
 @dataclass(frozen=True)
@@ -68,4 +68,21 @@ class Finding:
 
     def to_dict(self) -> dict[str, Any]:
         """Plain JSON values."""
-        return asdict(self)
+        chart = None if self.chart is None else chart_to_dict(self.chart)
+        return {**asdict(self), "chart": chart}
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> Finding:
+        """The inverse of `to_dict`."""
+        chart = None if values["chart"] is None else chart_from_dict(values["chart"])
+        assert chart is None or isinstance(chart, LineChart)
+        return cls(
+            **{
+                **values,
+                "evidence": tuple(Evidence(**one) for one in values["evidence"]),
+                "remedy": Remedy(**values["remedy"]),
+                "where": tuple(values["where"]),
+                "rejected": tuple(Rejected(**one) for one in values["rejected"]),
+                "chart": chart,
+            }
+        )

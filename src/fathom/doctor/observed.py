@@ -19,7 +19,8 @@ class LayerFacts:
     kind: "conv", "linear", "norm", "dropout", "act". trainable: some weight requires a gradient.
     optimised: the optimizer has every trainable weight. gradient: a gradient came, at the last look
     (None before the first). frozen: some weights do not require a gradient. class_name: as PyTorch
-    calls the module.
+    calls the module. fan_in: inputs of one output of a convolution or a linear layer, weights: how
+    many its kernel or matrix has.
     """
 
     name: str
@@ -30,6 +31,8 @@ class LayerFacts:
     optimised: bool = True
     gradient: bool | None = None
     frozen: bool = False
+    fan_in: int = 0
+    weights: int = 0
 
 
 @dataclass
@@ -46,7 +49,6 @@ class Structure:
     shortest: int = 0
     unoptimised_params: int = 0
     params: int = 0
-    has_shortcuts: bool = False
 
 
 @dataclass
@@ -132,7 +134,8 @@ class Look:
     evaluation mode. drift: for each norm, how far the batch's means lie from the running ones, in
     running standard deviations, root mean square over channels. logit_std and logit_max: of the
     outputs. top_share: the share of the batch's images that get the most frequent answer, and
-    label_share that of the most frequent label.
+    label_share that of the most frequent label. decay: the share of the weights that weight decay
+    takes away in a step, momentum counted in; 0 where it cannot be told, as in Adam with L2.
     """
 
     step: int
@@ -147,6 +150,7 @@ class Look:
     logit_max: float = 0.0
     top_share: float = 0.0
     label_share: float = 0.0
+    decay: float = 0.0
 
 
 @dataclass
@@ -169,7 +173,14 @@ class Exam:
 
 @dataclass
 class Passes:
-    """Counts of passes through the network, by what was asked of it and the mode it was in."""
+    """Counts of passes through the network, by what was asked of it and the mode it was in.
+
+    evaluating: without gradients, once training has begun. frozen_norms_moving: most batch norms
+    whose weights are frozen but that averaged over the batch in one pass. least_values: fewest
+    values of a channel that a batch norm averaged over. Of the looks, those at which the outputs
+    were shares of one (probabilities), or lay between 0 and 1 otherwise (sigmoids); and those at
+    which the loss told was that of outputs as logits (loss_of_logits), or as probabilities.
+    """
 
     training: int = 0
     evaluating: int = 0
@@ -182,6 +193,9 @@ class Passes:
     backward: int = 0
     least_values: int = 0
     probabilities: int = 0
+    sigmoids: int = 0
+    loss_of_logits: int = 0
+    loss_of_probabilities: int = 0
 
 
 @dataclass
@@ -283,7 +297,8 @@ def _read(kind: Any, value: Any) -> Any:
     origin, inner = get_origin(kind), get_args(kind)
     if is_dataclass(kind) and isinstance(kind, type):
         hints = get_type_hints(kind)
-        return kind(**{f.name: _read(hints[f.name], value[f.name]) for f in fields(kind)})
+        known = [f.name for f in fields(kind) if f.name in value]  # an older file lacks some
+        return kind(**{name: _read(hints[name], value[name]) for name in known})
     if origin is list:
         return [_read(inner[0], item) for item in value]
     if origin is tuple:

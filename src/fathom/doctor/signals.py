@@ -1,4 +1,5 @@
-"""What goes through the layers in one pass, read by hooks that are there for that pass only."""
+"""What goes through the layers in one pass, read by hooks that are there for that pass only, and
+what comes out at the end."""
 
 from __future__ import annotations
 
@@ -7,14 +8,17 @@ from contextlib import contextmanager
 from typing import Any
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.utils.hooks import RemovableHandle
 
-from fathom.doctor.observed import Signals
+from fathom.doctor.observed import Look, Passes, Signals
 from fathom.doctor.structure import BOUNDED, BatchNorm, looked_at
 
 _IMAGES = 16  # of a batch; dead channels are judged over several looks
 _EDGE = 0.01  # of the range of a bounded activation
+_SURE = 1e-3  # by which probabilities may miss a sum of one
+_APART = 1e-3  # nats between two readings of a loss that can be told apart
 
 
 class Pass:
@@ -30,7 +34,7 @@ class Pass:
     def read(self, name: str, module: nn.Module, kind: str, x: Tensor, output: Tensor) -> None:
         """Take in one layer's input and output."""
         if kind in ("conv", "linear"):
-            self.signals[name] = _of_weighted(x[:_IMAGES], output[:_IMAGES])
+            self.signals[name] = _of_weighted(kind, x[:_IMAGES], output[:_IMAGES])
         elif isinstance(module, BatchNorm):
             self._of_norm(name, module, x)
         elif type(module) in BOUNDED:
@@ -40,7 +44,7 @@ class Pass:
             outside = (some < low + edge) | (some > high - edge)
             self.signals[name] = Signals(
                 mean=_number(some.mean()),
-                std=_number(some.std()),
+                std=_number(some.std(correction=0)),
                 saturated=_number(_mean(outside)),
             )
 
@@ -58,11 +62,17 @@ class Pass:
             apart = (batch - mean) / (var + module.eps).sqrt()
             self.drift[name] = _number(apart.square().mean().sqrt())
 
+    def count(self, passes: Passes) -> None:
+        """Add what this pass showed to the counts of all."""
+        if self.least_values:
+            passes.least_values = min(passes.least_values or self.least_values, self.least_values)
+        passes.frozen_norms_moving = max(passes.frozen_norms_moving, len(self.frozen_moving))
 
-def _of_weighted(x: Tensor, output: Tensor) -> Signals:
+
+def _of_weighted(kind: str, x: Tensor, output: Tensor) -> Signals:
     """Channels are dimension 1 of maps, and the last one of vectors and tokens."""
     some, nothing = output.float(), x == 0
-    channel = 1 if x.dim() == 4 else x.dim() - 1
+    channel = 1 if kind == "conv" else x.dim() - 1
     dead = nothing.movedim(channel, 0).flatten(1).all(dim=1)
     return Signals(
         mean=_number(some.mean()),
@@ -70,6 +80,41 @@ def _of_weighted(x: Tensor, output: Tensor) -> Signals:
         zeros=_number(_mean(nothing)),
         dead=_number(_mean(dead)),
     )
+
+
+def look_at_logits(logits: Tensor, targets: Tensor | None, look: Look, passes: Passes) -> None:
+    """(N, K) logits and their targets, (N,) or (N, K), -> what they show, in look and passes.
+
+    The loss told is that of logits where it is within a tenth of the way from the cross entropy of
+    the outputs to the negative log of the outputs, and of probabilities at the other end.
+    """
+    values = logits.float()
+    look.logit_std, look.logit_max = _number(values.std()), _number(values.abs().max())
+    look.top_share = _most_frequent(values.argmax(1), values.shape[1])
+    if targets is not None:
+        wanted = targets if targets.dim() == 1 else targets.argmax(1)
+        look.label_share = _most_frequent(wanted, values.shape[1])
+    if values.shape[1] < 2 or not look.logit_std or bool((values < 0).any() | (values > 1).any()):
+        return
+    if bool(((values.sum(1) - 1).abs() < _SURE).all()):
+        passes.probabilities += 1
+    else:
+        passes.sigmoids += 1
+    if targets is not None:
+        as_logits = _number(F.cross_entropy(values, targets))
+        as_shares = _number(_of_probabilities(values, targets))
+        apart = abs(as_logits - as_shares)
+        passes.loss_of_logits += apart > _APART and abs(look.loss - as_logits) < apart / 10
+        passes.loss_of_probabilities += apart > _APART and abs(look.loss - as_shares) < apart / 10
+
+
+def _of_probabilities(values: Tensor, targets: Tensor) -> Tensor:
+    logs = values.clamp_min(torch.finfo(values.dtype).tiny).log()
+    return F.nll_loss(logs, targets) if targets.dim() == 1 else -(targets * logs).sum(1).mean()
+
+
+def _most_frequent(classes: Tensor, count: int) -> float:
+    return float(torch.bincount(classes, minlength=count).max()) / max(1, len(classes))
 
 
 def _mean(values: Tensor) -> Tensor:

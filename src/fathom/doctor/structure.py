@@ -49,6 +49,15 @@ def looked_at(model: nn.Module) -> Iterator[tuple[str, nn.Module, str]]:
             yield name, module, kind
 
 
+def weights_of(model: nn.Module) -> list[tuple[str, nn.Parameter]]:
+    """The kernels and matrices, by the name of their layer."""
+    return [
+        (name, module.weight)
+        for name, module, kind in looked_at(model)
+        if kind in ("conv", "linear") and isinstance(module.weight, nn.Parameter)
+    ]
+
+
 def read_structure(model: nn.Module, optimizer: torch.optim.Optimizer) -> Structure:
     """The facts of all layers, before anything has run."""
     held = {id(p) for group in optimizer.param_groups for p in group["params"]}
@@ -65,6 +74,7 @@ def read_structure(model: nn.Module, optimizer: torch.optim.Optimizer) -> Struct
                 trainable=bool(wanted),
                 optimised=all(id(p) in held for p in wanted),
                 frozen=bool(own) and len(wanted) < len(own),
+                **_sizes(module, kind),
             )
         )
     every = [p for p in model.parameters() if p.requires_grad]
@@ -73,6 +83,16 @@ def read_structure(model: nn.Module, optimizer: torch.optim.Optimizer) -> Struct
         params=sum(p.numel() for p in every),
         unoptimised_params=sum(p.numel() for p in every if id(p) not in held),
     )
+
+
+def _sizes(module: nn.Module, kind: str) -> dict[str, int]:
+    """fan_in and weights of a layer that has a kernel or a matrix."""
+    weight = getattr(module, "weight", None)
+    if kind not in ("conv", "linear") or not isinstance(weight, Tensor):
+        return {}
+    transposed = isinstance(module, _ConvNd) and module.transposed
+    outputs = weight.shape[1] if transposed else weight.shape[0]
+    return {"fan_in": weight.numel() // outputs, "weights": weight.numel()}
 
 
 def ways(output: Tensor) -> tuple[int, int]:

@@ -7,17 +7,18 @@
         watch.step(loss, targets)
     print(watch.verdict())
 
-Hooks see what goes through the model and what the optimizer does. Most steps cost next to nothing;
-now and then there is a look, which measures every layer. Looks come as often as their share of the
-time allows, and leave weights, buffers, modes and random states as they were, bit by bit: a run
-that is watched ends with the same bits as one that is not.
+One step is one step of the optimizer, whether `watch.step` comes before or after it. Hooks see what
+goes through the model and what the optimizer does. Most steps cost next to nothing; now and then
+there is a look, which measures every layer. Looks come as often as their share of the time allows,
+and leave weights, buffers, modes and random states as they were, bit by bit: a run that is watched
+ends with the same bits as one that is not.
 """
 
 from __future__ import annotations
 
 import math
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -29,14 +30,14 @@ from torch.nn.modules.dropout import _DropoutNd
 from fathom.doctor.diagnose import Verdict, diagnose
 from fathom.doctor.exam import Loader, examine
 from fathom.doctor.line import judged, logits_of, losses_along, untouched
-from fathom.doctor.observed import Look, Observed, Weights
-from fathom.doctor.signals import Pass, reading
-from fathom.doctor.structure import BatchNorm, looked_at, read_structure, ways
+from fathom.doctor.observed import Look, Observed
+from fathom.doctor.pull import Pull, decay_of, steps_of
+from fathom.doctor.signals import Pass, look_at_logits, reading
+from fathom.doctor.structure import BatchNorm, read_structure, ways, weights_of
 from fathom.errors import require
 
 SHARE = 0.02  # of the time of training that looks may take
 _JUDGES = 64  # images of the batch that a look judges by
-_SURE = 1e-3  # by which probabilities may miss a sum of one
 
 
 @dataclass
@@ -45,6 +46,20 @@ class _Judges:
 
     images: Tensor
     targets: Tensor
+
+
+class _Hook:
+    """A hook that is not copied with its model, nor stored with it: a copy is somebody else's."""
+
+    def __init__(self, call: Callable[..., None] | None = None) -> None:
+        self._call = call
+
+    def __call__(self, *seen: Any) -> None:
+        if self._call is not None:
+            self._call(*seen)
+
+    def __reduce__(self) -> tuple[type[_Hook], tuple[()]]:
+        return _Hook, ()
 
 
 class Watch:
@@ -87,26 +102,26 @@ class Watch:
         self._busy = False
         self._looking = True
         self._fresh = True  # no backward pass since the last step
+        self._stepped = False  # the optimizer has, and `step` has not been told
+        self._told: tuple[float, Tensor | None, float | None] | None = None  # ... or the other way
         self._pass: Pass | None = None
         self._reading: Any = None
+        self._pull = None if average is None else Pull(model, average)
         self._images: Tensor | None = None
         self._logits: Tensor | None = None
         self._judges: _Judges | None = None
         self._before: list[Tensor] = []
         self._gradients: dict[str, float] = {}
         self._handles = [
-            model.register_forward_pre_hook(self._enter),
-            model.register_forward_hook(self._leave),
-            optimizer.register_step_pre_hook(self._about_to_step),
-            optimizer.register_step_post_hook(self._stepped),
+            model.register_forward_pre_hook(_Hook(self._enter)),
+            model.register_forward_hook(_Hook(self._leave)),
+            optimizer.register_step_pre_hook(self._before_step),
+            optimizer.register_step_post_hook(self._after_step),
         ]
-        smallest = min(
-            (p for p in model.parameters() if p.requires_grad), key=Tensor.numel, default=None
-        )
-        if smallest is not None:
-            self._probe = smallest
-            hook = smallest.register_hook(self._accumulates)  # type: ignore[no-untyped-call]
-            self._handles.append(hook)
+        trained = [p for p in model.parameters() if p.requires_grad]
+        if trained:
+            self._probe = min(trained, key=Tensor.numel)
+            self._handles.append(self._probe.register_hook(self._accumulates))  # type: ignore[no-untyped-call]
 
     def close(self) -> None:
         """Take every hook away."""
@@ -132,22 +147,33 @@ class Watch:
     def step(
         self, loss: Tensor | float, targets: Tensor | None = None, *, top1: float | None = None
     ) -> bool:
-        """Take in one step of training, after `optimizer.step()` -> whether it was looked at.
+        """Take in one step of training, beside `optimizer.step()` -> whether it was looked at.
 
         loss: its mean loss in nats; targets: (N,) classes or (N, K) shares of its images. Without
-        targets nothing is known of accuracies, nor of how long steps should be.
+        targets nothing is known of accuracies, nor of how long steps should be. A loss that the
+        optimizer makes no step of, as before the last part of an accumulated batch, does not count.
         """
-        self.steps += 1
         value = float(loss.detach() if isinstance(loss, Tensor) else loss)
         if not math.isfinite(value):
-            self.observed.diverged = self.observed.diverged or self.steps
-        elif self._logits is not None or top1 is not None:
-            self._record(value, targets, top1)
+            self.observed.diverged = self.observed.diverged or self.steps + 1
+        self._told = value, targets, top1
+        return self._stepped and self._take_in()
+
+    def _take_in(self) -> bool:
+        """The optimizer has made a step, and its loss is told."""
+        assert self._told is not None
+        value, targets, top1 = self._told
+        self.steps += 1
         began = time.monotonic()
-        looked = self._looking and self._pass is not None and bool(self._before)
-        if looked and math.isfinite(value):
+        if not _fit(self._logits, targets):
+            targets = None
+        if math.isfinite(value) and (self._logits is not None or top1 is not None):
+            self._record(value, targets, top1)
+        looked = self._pass is not None and bool(self._before) and math.isfinite(value)
+        if looked:
             self._look(value, targets)
         self._keep_judges(targets)
+        self._stepped, self._told = False, None
         self._before, self._gradients, self._pass = [], {}, None
         self._images = self._logits = None
         self.cost += time.monotonic() - began
@@ -173,8 +199,10 @@ class Watch:
         if top1 is None and targets is not None and self._logits is not None:
             wanted = targets if targets.dim() == 1 else targets.argmax(1)
             top1 = float((self._logits.argmax(1) == wanted).float().mean())
-        lr = max(group["lr"] for group in self.optimizer.param_groups)
-        self.observed.curve.add(self.steps, loss, top1, float(lr))
+        self.observed.curve.add(self.steps, loss, top1, self._lr())
+
+    def _lr(self) -> float:
+        return max(float(group["lr"]) for group in self.optimizer.param_groups)
 
     def _due(self) -> bool:
         """Whether the next step is looked at."""
@@ -196,16 +224,18 @@ class Watch:
         if not torch.is_grad_enabled():
             self._evaluating(model)
             return
+        self._told = None  # of a pass that the optimizer made no step of
         self.observed.passes.training += 1
         self.observed.passes.training_in_eval_mode += not _any_training(model)
-        if inputs and isinstance(inputs[0], Tensor):
-            self._images = inputs[0]
-        if self._looking:
+        self._images = inputs[0] if inputs and isinstance(inputs[0], Tensor) else None
+        if self._looking and self._pass is None:
             self._pass = Pass()
             self._reading = reading(model, self._pass)
             self._reading.__enter__()
 
     def _evaluating(self, model: nn.Module) -> None:
+        if not self.steps:  # a dummy pass that finds out shapes
+            return
         passes = self.observed.passes
         passes.evaluating += 1
         modules = list(model.modules())
@@ -240,83 +270,43 @@ class Watch:
                 passes.cleared += 1
         self._fresh = False
 
-    def _about_to_step(self, *_: Any) -> None:
+    def _before_step(self, *_: Any) -> None:
+        if self._pull is not None:
+            self._pull.before_step(self.observed.task, keep=self._looking)
         if not self._looking or self._pass is None:
             return
         began = time.monotonic()
         self._before = [p.detach().clone() for p in self.model.parameters()]
-        weights = self._weights()
+        weights = weights_of(self.model)
         norms = torch._foreach_norm([p.grad for _, p in weights if p.grad is not None])
         named = [name for name, p in weights if p.grad is not None]
         self._gradients = dict(zip(named, map(float, norms), strict=True))
         self.cost += time.monotonic() - began
 
-    def _stepped(self, *_: Any) -> None:
-        self._fresh = True
-
-    def _weights(self) -> list[tuple[str, nn.Parameter]]:
-        """The kernels and matrices, by the name of their layer."""
-        return [
-            (name, module.weight)
-            for name, module, kind in looked_at(self.model)
-            if kind in ("conv", "linear") and isinstance(module.weight, nn.Parameter)
-        ]
+    def _after_step(self, *_: Any) -> None:
+        self._fresh = self._stepped = True
+        if self._told is not None:
+            self._take_in()
 
     # A look.
 
     def _look(self, loss: float, targets: Tensor | None) -> None:
-        assert self._pass is not None
-        self._busy = True
-        try:
-            seen = self.observed
-            lr = max(group["lr"] for group in self.optimizer.param_groups)
-            look = Look(self.steps, loss, float(lr), signals=self._pass.signals)
-            look.drift = self._pass.drift
-            self._look_at_weights(look)
-            self._look_at_logits(look, targets)
-            if self._judges is not None:
-                self._look_along(look, self._judges)
-            passes = seen.passes
-            if self._pass.least_values:
-                passes.least_values = min(
-                    passes.least_values or self._pass.least_values, self._pass.least_values
-                )
-            passes.frozen_norms_moving = max(
-                passes.frozen_norms_moving, len(self._pass.frozen_moving)
-            )
-            seen.looks.append(look)
-        finally:
-            self._busy = False
-
-    def _look_at_weights(self, look: Look) -> None:
-        before = {id(p): b for p, b in zip(self.model.parameters(), self._before, strict=True)}
-        weights = self._weights()
-        old = [before[id(p)] for _, p in weights]
-        norms = torch._foreach_norm(old)
-        updates = torch._foreach_norm(torch._foreach_sub([p.detach() for _, p in weights], old))
-        for (name, _), norm, update in zip(weights, norms, updates, strict=True):
-            gradient = self._gradients.get(name, 0.0)
-            look.weights[name] = Weights(gradient, float(norm), float(update))
-        for layer in self.observed.structure.layers:
+        found, seen = self._pass, self.observed
+        assert found is not None
+        look = Look(self.steps, loss, self._lr(), signals=found.signals, drift=found.drift)
+        look.decay = decay_of(self.optimizer)
+        look.weights = steps_of(self.model, self._before, self._gradients)
+        for layer in seen.structure.layers:
             if layer.name in look.weights:
                 layer.gradient = look.weights[layer.name].gradient > 0
-
-    def _look_at_logits(self, look: Look, targets: Tensor | None) -> None:
-        logits = self._logits
-        if logits is None or logits.dim() != 2:
-            return
-        values = logits.float()
-        look.logit_std, look.logit_max = float(values.std()), float(values.abs().max())
-        sums = values.sum(1)
-        passes = self.observed.passes
-        passes.probabilities += bool(
-            (values >= 0).all() and ((sums - 1).abs() < _SURE).all() and values.shape[1] > 1
-        )
-        look.top_share = _most_frequent(values.argmax(1), values.shape[1])
-        self.observed.task.num_classes = self.observed.task.num_classes or values.shape[1]
-        if targets is not None:
-            wanted = targets if targets.dim() == 1 else targets.argmax(1)
-            look.label_share = _most_frequent(wanted, values.shape[1])
+        if self._logits is not None and self._logits.dim() == 2:
+            seen.task.num_classes = seen.task.num_classes or self._logits.shape[1]
+            look_at_logits(self._logits, targets, look, seen.passes)
+        with self.looking_away():
+            if self._judges is not None:
+                self._look_along(look, self._judges)
+        found.count(seen.passes)
+        seen.looks.append(look)
 
     def _look_along(self, look: Look, judges: _Judges) -> None:
         look.line = losses_along(self.model, self._before, judges.images, judges.targets)
@@ -332,5 +322,10 @@ def _any_training(model: nn.Module) -> bool:
     return any(m.training for m in known) if known else model.training
 
 
-def _most_frequent(classes: Tensor, count: int) -> float:
-    return float(torch.bincount(classes, minlength=count).max()) / max(1, len(classes))
+def _fit(logits: Tensor | None, targets: Tensor | None) -> bool:
+    """Whether targets are classes, or shares of them, of the images that gave the logits."""
+    if logits is None or targets is None or logits.dim() != 2:
+        return False
+    if targets.dim() == 1:
+        return len(targets) == len(logits) and not targets.is_floating_point()
+    return targets.shape == logits.shape and targets.is_floating_point()

@@ -35,7 +35,7 @@ def make_app(pages: Sequence[Page]) -> Dash:
             if control.wire is not None:
                 control.wire(app, page.identifier(control.name))
         for card in page.cards:
-            if card.uses or card.every:
+            if card.uses:
                 _redraw(app, page, card)
         for action in page.actions:
             _press(app, page, action)
@@ -101,12 +101,10 @@ def _keep_address(app: Dash, page: Page) -> None:
 def _redraw(app: Dash, page: Page, card: Card) -> None:
     identifier = page.identifier(card.name)
     inputs = [Input(page.identifier(name), page.control(name).prop) for name in card.uses]
-    if card.every:
-        inputs.append(Input(f"{identifier}-clock", "n_intervals"))
 
     @app.callback(Output(identifier, "children"), inputs, prevent_initial_call=True)
     def redraw(*values: Any) -> Any:
-        return drawn(card, dict(zip(card.uses, values, strict=False)))
+        return drawn(card, dict(zip(card.uses, values, strict=True)))
 
 
 def _press(app: Dash, page: Page, action: Action) -> None:

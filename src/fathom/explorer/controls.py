@@ -6,6 +6,7 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
+from urllib.parse import unquote
 
 import dash_mantine_components as dmc
 from dash import Dash, Input, Output, State, dcc, html, no_update
@@ -68,12 +69,15 @@ def several(
         )
 
     def read(text: str) -> Value:
-        names = [part for part in text.split(",") if part]
+        names = [unquote(part) for part in text.split(",") if part]
         if len(names) > most or not set(names) <= allowed:
             raise ValueError(text)
         return names
 
-    return Control(name, list(default), make, read, ",".join)
+    def write(names: Sequence[str]) -> str:
+        return ",".join(part.replace("%", "%25").replace(",", "%2C") for part in names)
+
+    return Control(name, list(default), make, read, write)
 
 
 def slider(

@@ -2,7 +2,7 @@
 
 Every few seconds the browser asks whether anything has changed. What it shows carries a stamp, so
 nothing depends on what the server has sent before: every tab, and one that slept for hours, gets
-what it lacks. Figures change in place, so that a reader who has zoomed in stays there.
+what it lacks. Figures change in place.
 """
 
 from __future__ import annotations

@@ -10,6 +10,7 @@ from urllib.parse import parse_qs, urlencode
 from fathom.explorer.controls import Control, Value
 
 Values = Mapping[str, Any]
+_LONGEST = 4096  # characters of an address that are read
 
 
 @dataclass(frozen=True)
@@ -17,8 +18,6 @@ class Card:
     """Something drawn from the values of some controls, each an argument of draw by its name.
 
     A draw that fails leaves the other cards alone. uses: the controls whose change draws it anew.
-    every: seconds after which it is drawn anew by itself, for what goes on while one looks; 0 for
-    never.
     """
 
     name: str
@@ -26,7 +25,6 @@ class Card:
     draw: Callable[..., Any]
     uses: tuple[str, ...] = ()
     note: str = ""
-    every: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -80,7 +78,8 @@ class Page:
 
     def read(self, search: str | None) -> dict[str, Value]:
         """The values of an address: the default of each that it does not name, or not rightly."""
-        asked = parse_qs((search or "").removeprefix("?"), max_num_fields=64)
+        text = (search or "").removeprefix("?")[:_LONGEST]
+        asked = parse_qs(text, keep_blank_values=True)
         values: dict[str, Value] = {}
         for control in self.controls:
             values[control.name] = control.default

@@ -89,13 +89,8 @@ def _frame(page: Page, card: Card, values: Values) -> Any:
     inside = html.Div(drawn(card, values), id=identifier)
     note = [html.P(card.note, className="quiet")] if card.note else []
     heading = html.H2(card.title, id=f"{identifier}-title")
-    if card.every:
-        clock = dcc.Interval(id=f"{identifier}-clock", interval=1000 * card.every)
-        body = [inside, clock]  # no sign of waiting: it is drawn anew all the time
-    else:
-        body = [dcc.Loading(inside, delay_show=300, type="dot")]
     return html.Section(
-        [heading, *body, *note],
+        [heading, dcc.Loading(inside, delay_show=300, type="dot"), *note],
         className="card",
         **named(card.title),
     )

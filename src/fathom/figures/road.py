@@ -55,5 +55,5 @@ def steps(
     figure.update_layout(margin_t=12)
     figure.update_yaxes(title_text="top-1 (%)", row=1, col=1)
     figure.update_yaxes(title_text="multiply-adds (G)", row=2, col=1)
-    figure.update_xaxes(dtick=1, tickangle=0, showgrid=False)
+    figure.update_xaxes(tickvals=[0, 3, 6, 9, 12], tickangle=0, showgrid=False)
     return figure.update_xaxes(title_text="step", row=2, col=1)

@@ -27,6 +27,7 @@ from fathom.training.reports import Finished, Report
 from fathom.training.run import TRANSFER, next_folder, refuse_used, write_json
 from fathom.training.session import train
 from fathom.training.setup import load_data
+from fathom.training.trainer import Attendant
 from fathom.transfer.decision import Candidate, Decision, Outcome, choose, expected_top1
 from fathom.transfer.probe_run import checkpoint_of, write_probe
 from fathom.transfer.race import for_race, outcome
@@ -117,13 +118,17 @@ def transfer(
     out: str | Path | None = None,
     started: float | None = None,
     command: str | None = None,
+    attendant: Attendant | None = None,
 ) -> Generator[Record, None, None]:
-    """Measure, choose, and train; the last record is the `Finished` of the run.
+    """Measure, choose, and train; the last record is the `Finished` of the run, which attendant
+    looks at where it is trained.
 
     Raises UserError for data, weights or settings that cannot be used, and for images that do not
     fit the weights.
     """
-    yield from Transfer.of(plan, "transfer", out, started, command).records()
+    session = Transfer.of(plan, "transfer", out, started, command)
+    session.attendant = attendant
+    yield from session.records()
 
 
 @dataclass(frozen=True)
@@ -138,7 +143,7 @@ class Ground:
 
 
 class Transfer:
-    """One transfer on its way."""
+    """One transfer on its way. attendant looks at the run that is kept, where it is trained."""
 
     def __init__(
         self,
@@ -153,6 +158,7 @@ class Transfer:
         self.summary: Summary = chosen.catalog.summary()
         self.runtime = choose_runtime(plan.device)
         self.spent: dict[str, float] = {}
+        self.attendant: Attendant | None = None
 
     @classmethod
     def of(
@@ -196,7 +202,7 @@ class Transfer:
         """The whole of it."""
         if self.plan.strategy == "scratch":
             recipe = self.fresh(self.plan.minutes * 60)
-            yield from train(recipe, out=self.folder, started=self.started, command=self.command)
+            yield from self._train(recipe, started=self.started)
             return
         best = yield from self.surveys()
         if self.plan.strategy == "auto":
@@ -303,7 +309,20 @@ class Transfer:
 
     def _tune(self, best: Ground, strategy: Strategy, start: Path) -> Iterator[Record]:
         recipe = self.tuning(best, strategy, start, max(self.left(), 1.0))
-        yield from train(recipe, out=self.folder, command=self.command, dataset=best.dataset)
+        yield from self._train(recipe, dataset=best.dataset)
+
+    def _train(
+        self, recipe: Recipe, *, started: float | None = None, dataset: Dataset | None = None
+    ) -> Iterator[Report]:
+        """The run that is kept."""
+        yield from train(
+            recipe,
+            out=self.folder,
+            started=started,
+            command=self.command,
+            dataset=dataset,
+            attendant=self.attendant,
+        )
 
     def _legs(self, best: Ground, starts: dict[Strategy, Path]) -> Iterator[Outcome]:
         """Give every strategy the same short time; starts takes where each of them stands."""
@@ -351,7 +370,7 @@ class Transfer:
             yield self._keep_probe(best)
         elif winner == "scratch":
             recipe = self.fresh(left, start=starts[winner])
-            yield from train(recipe, out=self.folder, command=self.command)
+            yield from self._train(recipe)
         else:
             yield from self._tune(best, winner, starts[winner])
 

@@ -37,7 +37,7 @@ def page() -> Page:
     """The page of batch norm."""
     return Page(
         path=PATH,
-        title="Batch norm lab",
+        title="Batch norm",
         lead="What normalisation does to the activations of a real network. Move gamma, beta, "
         "epsilon and the batch size, and see why training and evaluation differ, and why small "
         "batches hurt.",

@@ -57,7 +57,7 @@ def page() -> Page:
         "network really looks at. A slider of the stack makes it your own.",
         controls=(
             _preset(),
-            slider("layers", "Layers", [(n, str(n)) for n in range(1, 6)], 4),
+            slider("layers", "Layers", [(n, str(n)) for n in range(1, 6)], 3),
             slider("kernel", "Kernel", [(n, f"{n}x{n}") for n in (1, 3, 5, 7)], 3, step=2),
             slider("stride", "Stride", [(1, "1"), (2, "2")], 1),
             slider("dilation", "Dilation", [(1, "1"), (2, "2"), (3, "3")], 1),

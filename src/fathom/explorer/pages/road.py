@@ -40,7 +40,7 @@ def page() -> Page:
     marks = [(step, str(step)) for step in (0, *range(3, last, 3), last)]
     return Page(
         path=PATH,
-        title="ResNet to ConvNeXt",
+        title="To ConvNeXt",
         lead="ResNet-50 becomes ConvNeXt-T, one idea at a time. Which ideas brought accuracy, and "
         "which only moved the cost? Move the step, or click one.",
         controls=(slider("step", "Step", marks, 3),),
