@@ -218,14 +218,14 @@ def _few(plan: Plan) -> Plan:
 
 FAULTS: dict[str, list[tuple[Change, Fits]]] = {
     "learning-rate-too-high": [
-        (lambda p: replace(p, lr=8.0), _batch_norm),
-        (lambda p: replace(p, lr=1.5), _no_norm),
+        (lambda p: replace(p, lr=160 * p.lr), _batch_norm),
+        (lambda p: replace(p, lr=40 * p.lr), _no_norm),
     ],
-    "learning-rate-too-low": [(lambda p: replace(p, lr=5e-5), _always)],
+    "learning-rate-too-low": [(lambda p: replace(p, lr=p.lr / 1000), _always)],
     "vanishing-gradients": [(lambda p: replace(p, prepare=_sigmoids), _batch_norm)],
     "exploding-gradients": [
         (
-            lambda p: replace(p, prepare=lambda m: (_without_norms(m), _scaled(1.8)(m))[0]),
+            lambda p: replace(p, prepare=_exploding),
             _batch_norm,
         )
     ],
@@ -248,7 +248,7 @@ FAULTS: dict[str, list[tuple[Change, Fits]]] = {
         (lambda p: replace(p, schedule=lambda t: max(0.0, 1 - 12 * t)), _always),
         (lambda p: replace(p, schedule=lambda t: 0.5 ** (40 * t)), _always),
     ],
-    "batch-too-small": [(lambda p: replace(p, batch_size=2, steps=500, lr=0.01), _batch_norm)],
+    "batch-too-small": [(lambda p: replace(p, batch_size=2, steps=500, lr=p.lr / 5), _batch_norm)],
     "batch-statistics-in-evaluation": [
         (lambda p: replace(p, to_eval=_eval_but_norms), _batch_norm)
     ],
@@ -275,7 +275,7 @@ FAULTS: dict[str, list[tuple[Change, Fits]]] = {
     "overfitting": [(_few, _always)],
     "underfitting": [(lambda p: replace(p, transform=_erased, wd=0.02), lambda m: False)],
     "stopped-too-early": [
-        (lambda p: replace(p, steps=30, lr=0.01, schedule=lambda t: 1.0), _always)
+        (lambda p: replace(p, steps=30, lr=p.lr / 5, schedule=lambda t: 1.0), _always)
     ],
 }
 
@@ -287,17 +287,20 @@ HEALTHY: dict[str, tuple[Change, Fits]] = {
     "half the images": (lambda p: replace(p, world=p.world.fewer(70), transform=moved), _always),
     "adamw": (lambda p: replace(p, optimizer="adamw", lr=2e-3, wd=0.02), _always),
     "clipped": (lambda p: replace(p, clip=1.0), _always),
-    "small batches": (lambda p: replace(p, batch_size=16, lr=0.0125, steps=500), _always),
+    "small batches": (lambda p: replace(p, batch_size=16, lr=p.lr / 4, steps=500), _always),
     "smoothed labels": (
         lambda p: replace(p, loss=lambda z, t: F.cross_entropy(z, t, label_smoothing=0.1)),
         _always,
     ),
-    "constant rate": (lambda p: replace(p, lr=0.01, schedule=lambda t: 1.0, steps=300), _always),
+    "constant rate": (
+        lambda p: replace(p, lr=p.lr / 5, schedule=lambda t: 1.0, steps=300),
+        _always,
+    ),
     "average": (lambda p: replace(p, ema=0.95), _always),
     "scaled to one": (
         lambda p: replace(p, normalise=lambda image: image.float() / 255),
         _always,
     ),
-    "low rate, long": (lambda p: replace(p, lr=0.01, steps=400), _always),
-    "high rate": (lambda p: replace(p, lr=0.15, warmup=0.1), _batch_norm),
+    "low rate, long": (lambda p: replace(p, lr=p.lr / 5, steps=400), _always),
+    "high rate": (lambda p: replace(p, lr=3 * p.lr, warmup=0.1), _batch_norm),
 }

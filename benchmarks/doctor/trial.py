@@ -25,6 +25,9 @@ from loops import Plan, run
 from networks import networks
 from worlds import World, kept, worlds
 
+_RATE = 0.05
+_RATES = {"cnn": 0.01}  # without norms
+
 
 @dataclass(frozen=True)
 class Case:
@@ -67,7 +70,8 @@ def work(case: Case, world: World, out: Path) -> None:
     if file.exists() or not case.fits(model):
         return
     file.parent.mkdir(parents=True, exist_ok=True)
-    plan = case.change(Plan(world, case.half, case.network, case.seed))
+    plan = Plan(world, case.half, case.network, case.seed, lr=_RATES.get(case.network, _RATE))
+    plan = case.change(plan)
     began = time.monotonic()
     try:
         found = run(plan)

@@ -17,7 +17,7 @@ from fathom.version import __version__
 if TYPE_CHECKING:
     from fathom.classifier import Classifier, load
     from fathom.costs.count import cost
-    from fathom.doctor.watch import Watch as watch
+    from fathom.doctor.watch import watch
     from fathom.errors import UserError
     from fathom.ledger import claims
     from fathom.models.base import ImageClassifier
@@ -47,7 +47,7 @@ _HOMES = {
     "reference_state_dict": "weights.load",
     "resume": "training.session",
     "train": "training.session",
-    "watch": "doctor.watch:Watch",
+    "watch": "doctor.watch",
     "write_report": "report",
 }
 
@@ -77,8 +77,7 @@ __all__ = [
 def __getattr__(name: str) -> Any:
     if name not in _HOMES:
         raise AttributeError(f"module 'fathom' has no attribute {name!r}")
-    module, _, other = _HOMES[name].partition(":")  # a class under a verb's name
-    value = getattr(import_module(f"fathom.{module}"), other or name)
+    value = getattr(import_module(f"fathom.{_HOMES[name]}"), name)
     globals()[name] = value
     return value
 

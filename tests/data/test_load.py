@@ -342,7 +342,7 @@ def test_the_fingerprint_of_arrays_follows_pixels_classes_and_splits() -> None:
     assert fingerprint("0101010101", held_out=6) != before
     assert fingerprint("1001010101", held_out=4) != before
     assert fingerprint("0101010101", held_out=4, names="ac") != before
-    source.images[4, 2, 2] ^= 1
+    source.images[4][2, 2] ^= 1
     assert fingerprint("0101010101", held_out=4) != before
 
 

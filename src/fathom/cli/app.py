@@ -13,6 +13,7 @@ from fathom.cli.ablate import ablate
 from fathom.cli.augment import app as augment_app
 from fathom.cli.claims import claims
 from fathom.cli.cost import app as cost_app
+from fathom.cli.doctor import app as doctor_app
 from fathom.cli.embed import embed
 from fathom.cli.evaluate import evaluate
 from fathom.cli.experiment import experiment
@@ -56,6 +57,7 @@ app.command(ablate, sort_key=7)
 app.command(evaluate, sort_key=1)
 app.command(augment_app)
 app.command(cost_app)
+app.command(doctor_app)
 app.command(models, sort_key=3)
 app.command(recipes_app)
 app.command(claims, sort_key=6)

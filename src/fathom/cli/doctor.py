@@ -101,7 +101,7 @@ def _in_full(finding: Finding) -> Iterator[str]:
     yield f"doctor: {in_words(finding)}"
     changes = options(finding.remedy)
     if changes:
-        yield f"      fathom train {changes}"
+        yield f"  set:   fathom train ... {changes}"
     for one in finding.evidence:
         side = "above" if one.above else "below"
         yield (
@@ -193,7 +193,7 @@ def check(
     *,
     where: DataOptions = AS_FOUND,
     recipe: str | None = None,
-    set: Annotated[tuple[str, ...], Parameter(negative="", show_default=False)] = (),
+    changes: Annotated[tuple[str, ...], Parameter(name="--set", negative="")] = (),
     device: str | None = None,
     precision: Literal["auto", "float32", "bfloat16", "float16"] | None = None,
     json: Json = False,
@@ -208,7 +208,7 @@ def check(
         A network of `fathom models`, or a recipe of `fathom recipes` with its own.
     recipe
         The recipe of the run, where a network was named: default, fast, or a paper's.
-    set
+    changes
         Any field of the recipe by its path, as `fathom train` takes them. Repeatable.
     device
         auto, cpu, cuda, cuda:1, mps.
@@ -221,10 +221,11 @@ def check(
     from fathom.cli.app import show_json
     from fathom.doctor.preflight import preflight
 
-    changes = assignments("--set", set)
-    changes |= {k: v for k, v in (("device", device), ("precision", precision)) if v is not None}
+    asked = {"device": device, "precision": precision}
+    settings = {path: text for path, text in asked.items() if text is not None}
+    settings |= assignments("--set", changes)
     tests = []
-    for test in preflight(_recipe(model, data, where, recipe, changes)):
+    for test in preflight(_recipe(model, data, where, recipe, settings)):
         tests.append(test)
         if not json:
             _print(iter(test.lines()))

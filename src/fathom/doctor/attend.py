@@ -6,13 +6,19 @@ import time
 from collections.abc import Iterator
 from contextlib import suppress
 
+import torch
 from torch import nn
 
-from fathom.data.batches import evaluation_batches
+from fathom.data.batches import Batch, evaluation_batches
+from fathom.data.load import Split
 from fathom.doctor import record
 from fathom.doctor.diagnose import diagnose
+from fathom.doctor.exam import examine, look_at_plain
+from fathom.doctor.feed import IMAGES, SECONDS, Sample, until
+from fathom.doctor.labels import Margins
 from fathom.doctor.nouns import Finding
 from fathom.doctor.observed import Exam, Observed, Task
+from fathom.doctor.sharing import leaked_in
 from fathom.doctor.watch import SHARE, Watch
 from fathom.errors import UserError
 from fathom.evaluate import Evaluation, evaluate
@@ -23,11 +29,13 @@ from fathom.training.trainer import Trainer
 
 _EXAMINED = 512  # images of an exam
 _MOST_CLASSES = 200  # of a matrix that is kept
+_NAMED = 20  # of leaked images
+_SUSPECTS = 100
 
 
 class Doctor:
     """Attends one run: warns as soon as a cause is certain, and writes doctor.json after epochs,
-    when the run is left, and at its end. findings are those of the end."""
+    when the run is left, and at its end. findings are those of when it was last written."""
 
     def __init__(self, *, share: float = SHARE, every: int | None = None) -> None:
         self.share, self.every = share, every
@@ -35,6 +43,7 @@ class Doctor:
         self.watch: Watch | None = None
         self._told: set[str] = set()
         self._exam_seconds = 0.0
+        self._margins: Margins | None = None
         self._stored, self._store_seconds = 0.0, 0.0
 
     @property
@@ -49,13 +58,14 @@ class Doctor:
             for report in stream:
                 if isinstance(report, Finished):
                     self._finish(trainer, report)
+                warnings = list(self._after(trainer, report))
                 yield report
-                yield from self._after(trainer, report)
+                yield from warnings
         except UserError:
             if self.watch is not None:
                 if trainer.run.has("result"):  # it has ended, as runs end that diverge
                     self.observed.diverged = self.observed.diverged or trainer.state.step + 1
-                self._conclude(trainer)
+                self._store(trainer, ended=True)
             raise
         except GeneratorExit:  # the run is left, and may be resumed
             if self.watch is not None and not self.observed.over:
@@ -75,9 +85,12 @@ class Doctor:
             if trainer.checkpoint is not None:
                 self._go_on(trainer)
             self.observed.task = task_of(trainer)
+            self._look_for_leaks(trainer)
         elif isinstance(report, StepReport) and self.watch is not None:
             targets = None if trainer.batch is None else trainer.batch.targets
+            self._take_margins(trainer)
             if self.watch.step(report.loss, targets, top1=report.top1):
+                self.observed.task.planned_steps = trainer.pace.expected_steps(report.step)
                 yield from self._warnings(report.step)
         elif isinstance(report, EpochReport) and self.watch is not None:
             self._examine(trainer, report.step)
@@ -97,7 +110,8 @@ class Doctor:
         self.observed.exams.append(_exam(found, report.steps, found.split, "result"))
         self.observed.over = True
         self._examine(trainer, report.steps, last=True)
-        self._conclude(trainer)
+        self._look_at_data(trainer, report.steps)
+        self._store(trainer, ended=True)
 
     def _warnings(self, step: int) -> Iterator[Warned]:
         for finding in diagnose(self.observed, early=True):
@@ -122,17 +136,59 @@ class Doctor:
         self._exam_seconds = time.monotonic() - began
         watch.cost += self._exam_seconds
 
-    def _conclude(self, trainer: Trainer) -> None:
-        self.findings = diagnose(self.observed)
-        self._store(trainer)
-
-    def _store(self, trainer: Trainer) -> None:
+    def _look_for_leaks(self, trainer: Trainer) -> None:
         assert self.watch is not None
         began = time.monotonic()
+        names, judged = leaked_in(trainer.dataset, trainer.watched)
+        seen = self.observed.sharing
+        seen.leaked, seen.leaked_names, seen.judged = len(names), names[:_NAMED], judged
+        self.watch.cost += time.monotonic() - began
+
+    def _take_margins(self, trainer: Trainer) -> None:
+        """Those of a step whose images are not mixed, and went through the network at once."""
+        batch, logits = trainer.batch, None if self.watch is None else self.watch.logits
+        if batch is None or logits is None or batch.targets.dim() != 1:
+            return
+        if len(logits) == len(batch.targets):
+            if self._margins is None:
+                count = len(trainer.dataset.splits["train"].images)
+                self._margins = Margins(count, logits.device)
+            self._margins.add(logits, batch.targets, batch.positions)
+
+    def _look_at_data(self, trainer: Trainer, step: int) -> None:
+        """What the images show without the network, and what the margins say of their labels."""
+        assert self.watch is not None
+        shown = shown_sample(trainer)
+        plain = plain_sample(trainer, "train", None if shown is None else shown.places)
+        look_at_plain(self.observed, plain, plain_sample(trainer, trainer.watched), shown)
+        if shown is not None:
+            with self.watch.looking_away():
+                found = examine(
+                    trainer.state.usable, shown, split="augmented", step=step, augmented=True
+                )
+            self.observed.exams.append(found)
+        if self._margins is not None:
+            images, names = trainer.dataset.splits["train"].images, trainer.dataset.class_names
+            self.observed.labels.suspects = [
+                (images.keys[place], names[images.targets[place]], names[other])
+                for place, other in self._margins.suspects(_SUSPECTS)
+            ]
+
+    def _store(self, trainer: Trainer, *, ended: bool = False) -> None:
+        assert self.watch is not None
+        began = time.monotonic()
+        self.findings = diagnose(self.observed, early=not ended)
         record.write(trainer.run, self.observed, self.findings, seconds=self.watch.cost)
         self._stored = time.monotonic()
         self._store_seconds = self._stored - began
         self.watch.cost += self._store_seconds
+
+
+def _planned(trainer: Trainer) -> int | None:
+    """The length of the run; None where time decides, as its pace is not known yet."""
+    if trainer.recipe.minutes is not None:
+        return None
+    return trainer.pace.expected_steps(trainer.state.step)
 
 
 def task_of(trainer: Trainer) -> Task:
@@ -142,7 +198,7 @@ def task_of(trainer: Trainer) -> Task:
         num_classes=len(dataset.class_names),
         counts=dataset.counts("train"),
         batch_size=recipe.batch_size,
-        planned_steps=trainer.pace.expected_steps(trainer.state.step),
+        planned_steps=_planned(trainer),
         pretrained=recipe.model.weights is not None,
         ema=recipe.ema,
         steps_per_epoch=trainer.per_epoch,
@@ -150,6 +206,37 @@ def task_of(trainer: Trainer) -> Task:
         label_smoothing=getattr(recipe.loss, "label_smoothing", 0.0),
         recipe=to_dict(recipe),
     )
+
+
+def plain_sample(trainer: Trainer, name: str, places: list[int] | None = None) -> Sample:
+    """Images of a split as they are evaluated, as far as the time goes: those at some places, or
+    as many of every class."""
+    split = trainer.dataset.splits[name]
+    if places is None:
+        chosen = first_of(split, IMAGES)
+    else:
+        views = None if split.views is None else split.views[places]
+        chosen = Split(split.images.take(places), views)
+    batches = evaluation_batches(
+        chosen, trainer.dataset.preprocess, batch_size=32, runtime=trainer.runtime, workers=0
+    )
+    found = _sample(batches, IMAGES)
+    if places is None or found.places is None:
+        return found
+    return Sample(found.images, found.targets, [places[place] for place in found.places])
+
+
+def shown_sample(trainer: Trainer) -> Sample | None:
+    """Images as the coming steps would be trained on, where they are at hand and not mixed."""
+    if trainer.dataset.splits["train"].views is None or trainer.recipe.augment.mix is not None:
+        return None
+    return _sample(trainer.batches.start(trainer.state.step), _EXAMINED)
+
+
+def _sample(batches: Iterator[Batch], images: int) -> Sample:
+    taken = list(until(((b.images, b.targets, b.positions) for b in batches), images, SECONDS))
+    shown, targets, positions = (torch.cat(part).cpu() for part in zip(*taken, strict=True))
+    return Sample(shown, targets, positions.tolist())
 
 
 def examined(trainer: Trainer, model: nn.Module, split: str) -> Evaluation:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from fathom.doctor.causes import CAUSES, rank
 from fathom.doctor.nouns import Finding
 from fathom.doctor.observed import Observed
+
 
 @dataclass(frozen=True)
 class Verdict:
@@ -22,19 +24,60 @@ class Verdict:
         return not self.findings
 
     def __str__(self) -> str:
+        seen = self.observed
+        last = max([*seen.curve.step[-1:], *(look.step for look in seen.looks[-1:])], default=0)
+        if not last and self.healthy:
+            return f"nothing can be said: no step was seen. {_CALL}"
+        head = f"{self._count()} ({last:,} steps, {len(seen.looks):,} of them looked at closely)"
+        told = "\n\n".join([head, *map(in_words, self.findings)])
+        return told + "".join(f"\nnot judged: {gap}" for gap in _gaps(seen))
+
+    def _count(self) -> str:
         if self.healthy:
             return "healthy: nothing wrong was found"
-        return "\n\n".join(map(in_words, self.findings))
+        count = len(self.findings)
+        return (
+            "one thing is wrong"
+            if count == 1
+            else f"{count} things are wrong; mend the first one first"
+        )
+
+
+_WIDTH = 88  # columns of a terminal that text is wrapped to
+_CALL = "Call watch.step(loss, targets) after each optimizer.step()."
 
 
 def in_words(finding: Finding) -> str:
-    """A finding for a terminal: what, where, what to do."""
-    where = f"\n  where: {', '.join(finding.where[:8])}" if finding.where else ""
-    code = "".join(f"\n      {line}" for line in finding.remedy.code.splitlines())
-    return (
-        f"{finding.cause}: {CAUSES[finding.cause].title}\n  {finding.says}{where}\n  "
-        f"do: {finding.remedy.words}{code}"
-    )
+    """A finding for a terminal: what, where, since when, what to do, and where to read on."""
+    title = CAUSES[finding.cause].title
+    lines = [f"{finding.cause}: {title}", *_wrapped(finding.says, "  ")]
+    if finding.where:
+        more = len(finding.where) - _NAMED
+        named = ", ".join(finding.where[:_NAMED]) + (f" and {more} more" if more > 0 else "")
+        lines += _wrapped(named, "  where: ")
+    if finding.since:
+        lines.append(f"  since: step {finding.since:,}")
+    lines += _wrapped(finding.remedy.words, "  do:    ")
+    lines += [f"           {line}" for line in finding.remedy.code.splitlines()]
+    return "\n".join([*lines, f"  more:  {finding.page}"])
+
+
+_NAMED = 6  # places that are named, of however many
+
+
+def _wrapped(text: str, label: str) -> list[str]:
+    indent = " " * len(label)
+    return textwrap.wrap(text, _WIDTH, initial_indent=label, subsequent_indent=indent)
+
+
+def _gaps(seen: Observed) -> Iterator[str]:
+    """What could not be judged for want of being told, and how to tell it."""
+    if all(top1 is None for top1 in seen.curve.top1):
+        yield "accuracies and the length of steps; give watch.step the targets, too."
+    elif not any(look.line for look in seen.looks):
+        yield "the length of steps; looks were too few: fathom.watch(..., every=1) makes more."
+    if not any(exam.split == "train" for exam in seen.exams):
+        yield "data and overfitting; give fathom.watch the loaders, as train= and val=."
 
 
 Check = Callable[[Observed], Finding | None]

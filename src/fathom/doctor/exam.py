@@ -1,50 +1,165 @@
-"""Judging a model on some images of a loader, as they ought to be judged: in evaluation mode."""
+"""Asking the loaders when a run is over: how well the network knows their images, as they ought to
+be judged, in evaluation mode; and what the images themselves show."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from typing import Any
+from typing import Any, cast
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import nn
+from torch.utils.data import DataLoader
 
+from fathom.doctor import sharing
+from fathom.doctor.feed import (
+    Loader,
+    Sample,
+    at_places,
+    chance_kept,
+    evaluated_view,
+    places_of,
+    sample,
+)
+from fathom.doctor.labels import neighbours
 from fathom.doctor.line import logits_of, untouched
-from fathom.doctor.observed import Exam
+from fathom.doctor.observed import Exam, Observed
 
 IMAGES = 512  # of an exam
 MOST_CLASSES = 200  # of a matrix that is kept
-
-Loader = Iterable[Any]  # of (images, targets), perhaps with more behind them
+_ROWS = 128
+_ALL = 5000  # images of a split that are read only to see whether they are in the other one
+_NAMED = 20  # of leaked images
 
 
 def examine(
-    model: nn.Module, loader: Loader, *, split: str, step: int, weights: str = "result"
+    model: nn.Module,
+    seen: Sample,
+    *,
+    split: str,
+    step: int,
+    weights: str = "result",
+    augmented: bool = False,
 ) -> Exam:
-    """The first 512 images of a loader, in evaluation mode; the model stays as it is.
-
-    Targets are (N,) classes. Random states are restored, but a loader that shuffles by its own
-    generator draws once more from it.
-    """
+    """The first 512 images of a sample, in evaluation mode; the model stays as it is."""
     device = next(model.parameters()).device
-    sums = torch.zeros(2, dtype=torch.float64)
-    matrix: Tensor | None = None
-    count = 0
+    some = seen.first(IMAGES)
     with untouched(model), torch.no_grad():
         model.eval()
-        for images, targets, *_ in loader:
-            wanted = targets.to(device)
-            logits = logits_of(model(images.to(device))).float()
-            sums[0] += float(F.cross_entropy(logits, wanted, reduction="sum"))
-            named = logits.argmax(1)
-            sums[1] += int((named == wanted).sum())
-            classes = logits.shape[1]
-            if classes <= MOST_CLASSES:
-                cells = torch.bincount(wanted * classes + named, minlength=classes**2)
-                matrix = cells if matrix is None else matrix + cells
-            count += len(targets)
-            if count >= IMAGES:
-                break
-    rows = None if matrix is None else matrix.view(classes, classes).tolist()
-    loss, right = (sums / max(1, count)).tolist()
-    return Exam(step, split, weights, loss, right, count, rows)
+        parts = torch.split(some.images, _ROWS)
+        logits = torch.cat([logits_of(model(part.to(device))).float().cpu() for part in parts])
+    named, classes = logits.argmax(1), logits.shape[1]
+    matrix: list[list[int]] | None = None
+    if classes <= MOST_CLASSES:
+        cells = torch.bincount(some.targets * classes + named, minlength=classes**2)
+        matrix = cells.view(classes, classes).tolist()
+    loss = float(F.cross_entropy(logits, some.targets))
+    right = float((named == some.targets).float().mean())
+    return Exam(step, split, weights, loss, right, len(named), matrix, augmented)
+
+
+def ask(
+    seen: Observed,
+    model: nn.Module,
+    *,
+    train: Loader | None,
+    val: Loader | None,
+    step: int,
+    raw: nn.Module | None = None,
+) -> None:
+    """Take in what loaders of training and validation images show.
+
+    model: with the weights that the run ends with; raw: with those that train, where these are
+    others. Models, loaders and the global random states stay as they were. Training images are
+    judged without augmentation where that can be had: as they are where reading them twice gives
+    the same, else through the transform of the validation images.
+    """
+    with chance_kept():
+        judged = None if val is None else sample(val)
+        if judged is not None:
+            seen.exams.append(examine(model, judged, split="val", step=step))
+            if raw is not None:
+                seen.exams.append(examine(raw, judged, split="val", step=step, weights="raw"))
+            if judged.places is not None:
+                seen.sharing.moving = sharing.moves(cast(DataLoader[Any], val), judged)
+        if train is not None:
+            _ask_train(seen, model, train, val if judged is not None else None, judged, step)
+
+
+def _ask_train(
+    seen: Observed,
+    model: nn.Module,
+    train: Loader,
+    val: Loader | None,
+    judged: Sample | None,
+    step: int,
+) -> None:
+    shown = sample(train)
+    if shown is None:
+        return
+    if not seen.task.counts:
+        seen.task.counts = shown.targets.bincount(minlength=seen.task.num_classes).tolist()
+    if shown.places is None:
+        seen.exams.append(examine(model, shown, split="train", step=step, augmented=True))
+        return
+    loader = cast(DataLoader[Any], train)
+    if seen.task.batch_size:
+        seen.task.steps_per_epoch = max(1, places_of(train) // seen.task.batch_size)
+    moving = sharing.moves(loader, shown) > 0
+    if moving and loader.num_workers:
+        seen.sharing.same_streams = sharing.same_streams(loader)
+    dataset = loader.dataset if not moving else _still(seen, loader, val)
+    plain = shown if not moving else None
+    if moving and dataset is not None:
+        plain = at_places(loader, shown.places, dataset=dataset)
+    known = shown if plain is None else plain
+    seen.exams.append(examine(model, known, split="train", step=step, augmented=plain is None))
+    if plain is not None and moving:
+        seen.exams.append(examine(model, shown, split="augmented", step=step, augmented=True))
+    if plain is not None:
+        look_at_plain(seen, plain, judged, shown if moving else None)
+    if val is not None and places_of(val):
+        _ask_sharing(seen, loader, cast(DataLoader[Any], val), dataset)
+
+
+def _still(seen: Observed, loader: DataLoader[Any], val: Loader | None) -> Any | None:
+    """The training data set without its augmentation, None where it cannot be had."""
+    if val is None or not places_of(val) or seen.sharing.moving:
+        return None
+    return evaluated_view(loader.dataset, cast(DataLoader[Any], val).dataset)
+
+
+def look_at_plain(
+    seen: Observed, plain: Sample, judged: Sample | None, shown: Sample | None
+) -> None:
+    """Take in what images without augmentation show, of training and of validation, and beside
+    them training images as training sees them, where these are augmented."""
+    seen.sharing.blank = float(sharing.blank(plain.images).float().mean())
+    seen.sharing.plain = len(plain.images)
+    if judged is not None and not seen.sharing.moving:
+        seen.labels.neighbours = neighbours(plain, judged, shown)
+
+
+def _ask_sharing(
+    seen: Observed, train: DataLoader[Any], val: DataLoader[Any], plain: Any | None
+) -> None:
+    """Look for validation images among all training images: by what the data sets hold, else by
+    what they give where that is not augmented."""
+    keys = sharing.stored_keys(train.dataset, val.dataset)
+    if keys is None and plain is not None and not seen.sharing.moving:
+        keys = _read_keys(train, val, plain)
+    if keys is not None:
+        found = sharing.leaked(*keys)
+        seen.sharing.judged, seen.sharing.leaked = len(keys[1]), len(found)
+        seen.sharing.leaked_names = [f"validation image {place}" for place in found[:_NAMED]]
+
+
+def _read_keys(
+    train: DataLoader[Any], val: DataLoader[Any], plain: Any
+) -> tuple[list[Any], list[Any]] | None:
+    if max(places_of(train), places_of(val)) > _ALL:
+        return None
+    ours = at_places(train, list(range(places_of(train))), dataset=plain)
+    theirs = at_places(val, list(range(places_of(val))))
+    if ours is None or theirs is None:
+        return None
+    return [sharing.digest(i) for i in ours.images], [sharing.digest(i) for i in theirs.images]

@@ -27,8 +27,8 @@ def losses_along(
     targets: Tensor,
     *,
     multiples: Sequence[float] = MULTIPLES,
-) -> dict[str, float]:
-    """Multiple of the last step -> the mean cross entropy (nats) of these images.
+) -> dict[str, tuple[float, float]]:
+    """Multiple of the last step -> the mean cross entropy (nats) and accuracy on these images.
 
     before: the parameters, in the order of `model.parameters()`, as they were before the step.
     Passes are in the mode that the model is in. Weights, buffers and random states are as they were
@@ -45,7 +45,8 @@ def losses_along(
             else:
                 torch._foreach_copy_(parameters, list(before))
                 torch._foreach_add_(parameters, steps, alpha=multiple)
-            found[f"{multiple:g}"] = judged(model, images, targets)[0]
+            torch.manual_seed(_SEED)
+            found[f"{multiple:g}"] = judged(model, images, targets)
         torch._foreach_copy_(parameters, after)
     return found
 

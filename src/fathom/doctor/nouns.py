@@ -66,6 +66,11 @@ class Finding:
     rejected: tuple[Rejected, ...] = ()
     chart: LineChart | None = None
 
+    @property
+    def page(self) -> str:
+        """Where the cause is explained, from the root of the repository."""
+        return f"docs/doctor/{self.cause}.md"
+
     def to_dict(self) -> dict[str, Any]:
         """Plain JSON values."""
         chart = None if self.chart is None else chart_to_dict(self.chart)

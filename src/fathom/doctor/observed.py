@@ -7,6 +7,7 @@ that the living run gave, and thresholds can be judged again without training an
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass, field, fields, is_dataclass
+from types import UnionType
 from typing import Any, get_args, get_origin, get_type_hints
 
 _MOST_STEPS = 2000  # points that the curve keeps
@@ -155,10 +156,11 @@ class Look:
 
 @dataclass
 class Exam:
-    """A split judged between steps, without augmentation and in evaluation mode.
+    """A split judged between steps, in evaluation mode.
 
-    weights: "result", those that the run ends with, the average where there is one, or "raw", those
-    that train.
+    split: "train", "val", "test", or "augmented": training images as training sees them. weights:
+    "result", those that the run ends with, the average where there is one, or "raw", those that
+    train. augmented: whether these images are, or may be, augmented.
     matrix: answers by true class, rows true; None where there are more than 200 classes.
     """
 
@@ -169,6 +171,7 @@ class Exam:
     top1: float
     images: int
     matrix: list[list[int]] | None = None
+    augmented: bool = False
 
 
 @dataclass
@@ -176,10 +179,11 @@ class Passes:
     """Counts of passes through the network, by what was asked of it and the mode it was in.
 
     evaluating: without gradients, once training has begun. frozen_norms_moving: most batch norms
-    whose weights are frozen but that averaged over the batch in one pass. least_values: fewest
-    values of a channel that a batch norm averaged over. Of the looks, those at which the outputs
-    were shares of one (probabilities), or lay between 0 and 1 otherwise (sigmoids); and those at
-    which the loss told was that of outputs as logits (loss_of_logits), or as probabilities.
+    whose weights are frozen but that averaged over the batch in one pass. least_values and
+    least_images: fewest values of a channel, and images, that a batch norm averaged over. Of the
+    looks, those at which the outputs were shares of one (probabilities), or lay between 0 and 1
+    otherwise (sigmoids); and those at which the loss told was that of outputs as logits
+    (loss_of_logits), or as probabilities.
     """
 
     training: int = 0
@@ -192,6 +196,7 @@ class Passes:
     cleared: int = 0
     backward: int = 0
     least_values: int = 0
+    least_images: int = 0
     probabilities: int = 0
     sigmoids: int = 0
     loss_of_logits: int = 0
@@ -200,13 +205,14 @@ class Passes:
 
 @dataclass
 class Inputs:
-    """What the network is fed in training or in evaluation.
+    """What the network is fed in training.
 
-    By channel: mean and standard deviation; low and high: the range. constant: share of images that
-    are one colour. repeated: share of images that were met before in another place. expected: mean
-    and deviation that pretrained weights want, empty where none do. clearest: which other way of
-    feeding fits the weights' own statistics better ("as it is" where none does), with the distance
-    of each way.
+    mean, std: by channel; low, high: the range; entering: root mean square of what the first layer
+    with weights is given. Of pretrained weights with batch norms: ways, how far the images are from
+    what the norms have learnt, for each way of preparing the pixels (`transfer.fits.misfit`);
+    fed_as, the way in use; better, the way that fits much better, "" where none does; exchanged:
+    the t value by which the network knows the images more surely with red and blue exchanged, 0
+    where it was not asked or does not.
     """
 
     images: int = 0
@@ -214,46 +220,69 @@ class Inputs:
     std: list[float] = field(default_factory=list)
     low: float = 0.0
     high: float = 0.0
-    constant: float = 0.0
-    blank: list[str] = field(default_factory=list)
+    entering: float = 0.0
     ways: dict[str, float] = field(default_factory=dict)
+    fed_as: str = ""
+    better: str = ""
+    exchanged: float = 0.0
 
 
 @dataclass
 class Order:
-    """The order in which training meets its labels.
+    """The order in which training meets its labels, by the first 2,048 of them.
 
-    runs: mean length of runs of equal labels within batches over what chance gives. kinds: mean
-    number of different labels in a batch over what chance gives. same_order: share of batches of a
-    later epoch that are batches of an earlier one.
+    clumps: how many images behave as one draw: the variance of class counts between windows of 32
+    labels over that of independent draws. 1 by chance, 32 where classes come one after the other.
     """
 
-    batches: int = 0
-    runs: float = 1.0
-    kinds: float = 1.0
-    same_order: float = 0.0
+    labels: int = 0
+    clumps: float = 1.0
+
+
+@dataclass
+class Neighbours:
+    """Whether labels have to do with images, without any network: of images, those whose nearest
+    other image by an 8 x 8 thumbnail has the same label.
+
+    train: training images among training images; val: validation images among validation images;
+    across: validation images among training images; shown: augmented training images among plain
+    ones, None where nothing is augmented or it was not measured; chance: where labels are drawn at
+    random. Shares of `images` training and `val_images` validation images.
+    """
+
+    images: int
+    val_images: int
+    train: float
+    val: float
+    across: float
+    chance: float
+    shown: float | None = None
 
 
 @dataclass
 class Labels:
     """What training says of its own labels.
 
-    noise: the estimated share of wrong labels, with its 95 % interval. suspects: files or places of
-    the most suspicious, the worst first, with the class that they seem to be of.
+    noise: the estimated share of wrong labels, with its 95 % interval; None where nothing judged
+    them one by one. suspects: (file or place, label, what it seems to be) of the most suspicious,
+    the worst first. neighbours: None without plain images of both splits.
     """
 
     noise: float | None = None
     low: float = 0.0
     high: float = 1.0
     suspects: list[tuple[str, str, str]] = field(default_factory=list)
+    neighbours: Neighbours | None = None
 
 
 @dataclass
 class Sharing:
-    """Images that stand in both splits, or twice in one, and what loading them shows.
+    """Images that stand in both splits, and what reading them shows.
 
-    leaked: validation images that are training images, too. same_streams: two workers drew the same
-    augmentations. moving: the share of validation images that differ between two readings.
+    judged: validation images that were looked for among the training images, leaked: those found.
+    same_streams: two fresh workers drew the same augmentations; None where it was not asked.
+    moving: of the validation images read twice, the share that differ. blank: share of the training
+    images, not augmented, that are of one colour, of `plain` images looked at.
     """
 
     leaked: int = 0
@@ -261,6 +290,8 @@ class Sharing:
     judged: int = 0
     same_streams: bool | None = None
     moving: float = 0.0
+    blank: float = 0.0
+    plain: int = 0
 
 
 @dataclass
@@ -273,8 +304,7 @@ class Observed:
     looks: list[Look] = field(default_factory=list)
     exams: list[Exam] = field(default_factory=list)
     passes: Passes = field(default_factory=Passes)
-    train_inputs: Inputs = field(default_factory=Inputs)
-    val_inputs: Inputs = field(default_factory=Inputs)
+    inputs: Inputs = field(default_factory=Inputs)
     order: Order = field(default_factory=Order)
     labels: Labels = field(default_factory=Labels)
     sharing: Sharing = field(default_factory=Sharing)
@@ -299,6 +329,8 @@ def _read(kind: Any, value: Any) -> Any:
         hints = get_type_hints(kind)
         known = [f.name for f in fields(kind) if f.name in value]  # an older file lacks some
         return kind(**{name: _read(hints[name], value[name]) for name in known})
+    if origin is UnionType:  # of something and None
+        return None if value is None else _read(inner[0], value)
     if origin is list:
         return [_read(inner[0], item) for item in value]
     if origin is tuple:

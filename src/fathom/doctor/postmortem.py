@@ -1,8 +1,8 @@
 """The post-mortem: what was wrong with a run, read from its folder.
 
 doctor.json holds what was seen by the doctor who attended the run, and is judged anew, by the
-checks of today. A run without one is judged by its log and its evaluation, which show far less: what
-could not be seen is said.
+checks of today. A run without one is judged by its log and its evaluation, which show far less:
+what could not be seen is said.
 """
 
 from __future__ import annotations

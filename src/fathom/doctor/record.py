@@ -5,8 +5,6 @@ A run that is resumed takes up what was seen before, and a post-mortem reads the
 
 from __future__ import annotations
 
-from typing import Any
-
 from fathom.doctor.nouns import Finding
 from fathom.doctor.observed import Observed
 from fathom.training.run import Run
@@ -27,19 +25,11 @@ def write(run: Run, seen: Observed, findings: list[Finding], *, seconds: float) 
 
 
 def read(run: Run) -> Observed | None:
-    """What was seen of a run; None where no doctor attended it, or one of another version did.
+    """What was seen of a run; None where no doctor attended it.
 
     Raises UserError for a damaged file.
     """
-    return observed_in(run.read(FILE)) if run.has(FILE) else None
-
-
-def observed_in(stored: dict[str, Any]) -> Observed | None:
-    """The same of the values of doctor.json."""
-    try:
-        return Observed.from_dict(stored["observed"])
-    except (KeyError, TypeError):  # a version that measured other quantities
-        return None
+    return Observed.from_dict(run.read(FILE)["observed"]) if run.has(FILE) else None
 
 
 def forget_after(seen: Observed, step: int) -> None:

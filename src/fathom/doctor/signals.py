@@ -3,6 +3,7 @@ what comes out at the end."""
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -23,13 +24,14 @@ _APART = 1e-3  # nats between two readings of a loss that can be told apart
 
 class Pass:
     """What one training pass showed: signals by layer, drift by norm, values of the smallest batch
-    that a batch norm averaged over, and frozen norms that move."""
+    that a batch norm averaged over, frozen norms that move, and the seconds that reading took."""
 
     def __init__(self) -> None:
         self.signals: dict[str, Signals] = {}
         self.drift: dict[str, float] = {}
-        self.least_values = 0
+        self.least_values = self.least_images = 0
         self.frozen_moving: list[str] = []
+        self.seconds = 0.0
 
     def read(self, name: str, module: nn.Module, kind: str, x: Tensor, output: Tensor) -> None:
         """Take in one layer's input and output."""
@@ -53,6 +55,7 @@ class Pass:
             return
         count = x.numel() // x.shape[1]
         self.least_values = min(self.least_values or count, count)
+        self.least_images = min(self.least_images or len(x), len(x))
         weight = module.weight
         if isinstance(weight, nn.Parameter) and not weight.requires_grad:
             self.frozen_moving.append(name)
@@ -66,6 +69,7 @@ class Pass:
         """Add what this pass showed to the counts of all."""
         if self.least_values:
             passes.least_values = min(passes.least_values or self.least_values, self.least_values)
+            passes.least_images = min(passes.least_images or self.least_images, self.least_images)
         passes.frozen_norms_moving = max(passes.frozen_norms_moving, len(self.frozen_moving))
 
 
@@ -133,8 +137,10 @@ def reading(model: nn.Module, found: Pass) -> Iterator[None]:
     def hook(name: str, kind: str) -> Callable[..., None]:
         def read(module: nn.Module, inputs: tuple[Any, ...], output: Any) -> None:
             if inputs and isinstance(inputs[0], Tensor) and isinstance(output, Tensor):
+                began = time.monotonic()
                 with torch.no_grad():
                     found.read(name, module, kind, inputs[0].detach(), output.detach())
+                found.seconds += time.monotonic() - began
 
         return read
 

@@ -65,6 +65,7 @@ def read_structure(model: nn.Module, optimizer: torch.optim.Optimizer) -> Struct
     for name, module, kind in looked_at(model):
         own = list(module.parameters(recurse=False))
         wanted = [p for p in own if p.requires_grad]
+        fan_in, weights = _sizes(module, kind)
         layers.append(
             LayerFacts(
                 name,
@@ -74,7 +75,8 @@ def read_structure(model: nn.Module, optimizer: torch.optim.Optimizer) -> Struct
                 trainable=bool(wanted),
                 optimised=all(id(p) in held for p in wanted),
                 frozen=bool(own) and len(wanted) < len(own),
-                **_sizes(module, kind),
+                fan_in=fan_in,
+                weights=weights,
             )
         )
     every = [p for p in model.parameters() if p.requires_grad]
@@ -85,14 +87,14 @@ def read_structure(model: nn.Module, optimizer: torch.optim.Optimizer) -> Struct
     )
 
 
-def _sizes(module: nn.Module, kind: str) -> dict[str, int]:
-    """fan_in and weights of a layer that has a kernel or a matrix."""
+def _sizes(module: nn.Module, kind: str) -> tuple[int, int]:
+    """fan_in and weights of a layer that has a kernel or a matrix; 0 of others."""
     weight = getattr(module, "weight", None)
     if kind not in ("conv", "linear") or not isinstance(weight, Tensor):
-        return {}
+        return 0, 0
     transposed = isinstance(module, _ConvNd) and module.transposed
     outputs = weight.shape[1] if transposed else weight.shape[0]
-    return {"fan_in": weight.numel() // outputs, "weights": weight.numel()}
+    return weight.numel() // outputs, weight.numel()
 
 
 def ways(output: Tensor) -> tuple[int, int]:

@@ -28,7 +28,8 @@ from torch import Tensor, nn
 from torch.nn.modules.dropout import _DropoutNd
 
 from fathom.doctor.diagnose import Verdict, diagnose
-from fathom.doctor.exam import Loader, examine
+from fathom.doctor.exam import ask
+from fathom.doctor.feed import Labelled, Loader, comes_trained, read_inputs
 from fathom.doctor.line import judged, logits_of, losses_along, untouched
 from fathom.doctor.observed import Look, Observed
 from fathom.doctor.pull import Pull, decay_of, steps_of
@@ -37,6 +38,7 @@ from fathom.doctor.structure import BatchNorm, read_structure, ways, weights_of
 from fathom.errors import require
 
 SHARE = 0.02  # of the time of training that looks may take
+_FREE = 2.0  # seconds for looks at steps 1, 4, 16, 64 ... whatever the share, for short runs
 _JUDGES = 64  # images of the batch that a look judges by
 
 
@@ -93,6 +95,8 @@ class Watch:
         self.model, self.optimizer = model, optimizer
         self.observed = Observed(structure=read_structure(model, optimizer))
         self.observed.task.planned_steps = planned_steps
+        self.observed.task.pretrained = comes_trained(model)
+        self._labelled = Labelled()
         self._train, self._val, self._average = train, val, average
         self.steps = 0
         self.cost = 0.0
@@ -118,10 +122,16 @@ class Watch:
             optimizer.register_step_pre_hook(self._before_step),
             optimizer.register_step_post_hook(self._after_step),
         ]
-        trained = [p for p in model.parameters() if p.requires_grad]
+        held = {id(p) for group in optimizer.param_groups for p in group["params"]}
+        trained = [p for p in model.parameters() if p.requires_grad and id(p) in held]
         if trained:
             self._probe = min(trained, key=Tensor.numel)
             self._handles.append(self._probe.register_hook(self._accumulates))  # type: ignore[no-untyped-call]
+
+    @property
+    def logits(self) -> Tensor | None:
+        """What the model said in the step that is still to be told of, None where it did not."""
+        return self._logits
 
     def close(self) -> None:
         """Take every hook away."""
@@ -133,14 +143,9 @@ class Watch:
         """What is wrong, and what to do; asks the loaders first, where there are some."""
         step, seen = self.steps, self.observed
         usable = self._average or self.model
+        raw = None if self._average is None else self.model
         with self.looking_away():
-            if self._train is not None:
-                seen.exams.append(examine(usable, self._train, split="train", step=step))
-            if self._val is not None:
-                seen.exams.append(examine(usable, self._val, split="val", step=step))
-                if self._average is not None:
-                    found = examine(self.model, self._val, split="val", step=step, weights="raw")
-                    seen.exams.append(found)
+            ask(seen, usable, train=self._train, val=self._val, step=step, raw=raw)
         seen.over = True
         return Verdict(diagnose(seen), seen)
 
@@ -169,10 +174,14 @@ class Watch:
             targets = None
         if math.isfinite(value) and (self._logits is not None or top1 is not None):
             self._record(value, targets, top1)
+        if targets is not None and targets.dim() == 1 and not self._labelled.full:
+            self.observed.order = self._labelled.take(targets)
+            self.observed.task.batch_size = self.observed.task.batch_size or len(targets)
         looked = self._pass is not None and bool(self._before) and math.isfinite(value)
         if looked:
             self._look(value, targets)
         self._keep_judges(targets)
+        self.cost += self._pass.seconds if self._pass is not None else 0.0
         self._stepped, self._told = False, None
         self._before, self._gradients, self._pass = [], {}, None
         self._images = self._logits = None
@@ -208,7 +217,9 @@ class Watch:
         """Whether the next step is looked at."""
         if self._every is not None:
             return self.steps % self._every == 0
-        return self.affords(self._look_seconds)
+        early = self.cost < _FREE and (self.steps + 1).bit_length() % 2 == 1
+        power_of_four = early and (self.steps + 1).bit_count() == 1
+        return power_of_four or self.affords(self._look_seconds)
 
     def _keep_judges(self, targets: Tensor | None) -> None:
         """The batch of this step judges the next one."""
@@ -278,9 +289,10 @@ class Watch:
         began = time.monotonic()
         self._before = [p.detach().clone() for p in self.model.parameters()]
         weights = weights_of(self.model)
-        norms = torch._foreach_norm([p.grad for _, p in weights if p.grad is not None])
-        named = [name for name, p in weights if p.grad is not None]
-        self._gradients = dict(zip(named, map(float, norms), strict=True))
+        gradients = {name: p.grad for name, p in weights if p.grad is not None}
+        if gradients:
+            norms = torch._foreach_norm(list(gradients.values()))
+            self._gradients = dict(zip(gradients, map(float, norms), strict=True))
         self.cost += time.monotonic() - began
 
     def _after_step(self, *_: Any) -> None:
@@ -305,13 +317,17 @@ class Watch:
         with self.looking_away():
             if self._judges is not None:
                 self._look_along(look, self._judges)
+            if not seen.inputs.images and self._images is not None and self._images.dim() == 4:
+                trained = seen.task.pretrained
+                seen.inputs = read_inputs(self.model, self._images, pretrained=trained)
         found.count(seen.passes)
         seen.looks.append(look)
 
     def _look_along(self, look: Look, judges: _Judges) -> None:
-        look.line = losses_along(self.model, self._before, judges.images, judges.targets)
+        found = losses_along(self.model, self._before, judges.images, judges.targets)
+        look.line = {multiple: loss for multiple, (loss, _) in found.items()}
+        look.modes["train"] = found["1"]
         with untouched(self.model):
-            look.modes["train"] = judged(self.model, judges.images, judges.targets)
             self.model.eval()
             look.modes["eval"] = judged(self.model, judges.images, judges.targets)
 
@@ -329,3 +345,6 @@ def _fit(logits: Tensor | None, targets: Tensor | None) -> bool:
     if targets.dim() == 1:
         return len(targets) == len(logits) and not targets.is_floating_point()
     return targets.shape == logits.shape and targets.is_floating_point()
+
+
+watch = Watch  # as the public door calls it: fathom.watch(model, optimizer)

@@ -29,7 +29,7 @@ _LARGEST = 1e6  # nats: what is more, or no number, counts as this
 def landscape(setting: Setting) -> Experiment:
     """The training loss on a plane of two random directions through a trained network.
 
-    Source: Li et al. 2018, arXiv:1712.09913, Section 4 (filter normalisation) and Section 5 with
+    Source: Li et al. 2018, arXiv:1712.09913, whose filter normalisation this is, and
     Figure 5: around deep networks without shortcuts the loss is chaotic and steep; with shortcuts
     it is smooth and wide.
 

@@ -7,13 +7,18 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
-from dash import html
+from dash import dcc, html
 
 from fathom import figures
+from fathom.doctor.causes import CAUSES
+from fathom.doctor.mend import copied
+from fathom.doctor.nouns import Finding
 from fathom.evaluate import Confusion, Evaluation
 from fathom.explorer.folders import is_going, state
 from fathom.explorer.served import report_address
 from fathom.explorer.shell import facts, graph, named
+from fathom.figures.draw import draw
+from fathom.report.diagnosis import verdict as doctors_verdict
 from fathom.report.markup import Html, counted, duration, percent
 from fathom.report.material import Material, Picture
 from fathom.report.verdict import judge, planned, split_word
@@ -24,7 +29,7 @@ _SMALL = 64  # pixels up to which a picture is enlarged with its pixels visible
 
 
 def draw_run(run: Material) -> list[Any]:
-    """Verdict, curves, warnings and confusions of one run."""
+    """Verdict, the doctor's findings, curves, warnings and confusions of one run."""
     verdict = judge(run)
     going = is_going(run)
     return [
@@ -32,6 +37,7 @@ def draw_run(run: Material) -> list[Any]:
         *_report(run),
         html.P(_progress(run) if going else plain(verdict.lead)),
         facts(verdict.remarks),
+        *_doctor(run),
         *_curves(run),
         *_warnings(run),
         *([] if run.evaluation is None else _mistakes(run, run.evaluation)),
@@ -58,6 +64,30 @@ def _progress(run: Material) -> str:
     if run.steps:
         told += f" About {duration(run.steps[-1].seconds_left)} are left."
     return told
+
+
+def _doctor(run: Material) -> Iterator[Any]:
+    """What the doctor found, or one quiet line; nothing where none attended the run."""
+    findings = run.findings
+    if findings is None:
+        return
+    if not findings:
+        yield html.P(doctors_verdict(run), className="quiet")
+    for number, finding in enumerate(findings):
+        yield html.H4(CAUSES[finding.cause].title)
+        yield html.P(finding.says)
+        yield _remedy(finding)
+        if finding.chart is not None:
+            words = f"{finding.chart.title}. {finding.chart.caption}"
+            yield graph(f"runs-finding-{number}", draw(finding.chart), describes=words)
+
+
+def _remedy(finding: Finding) -> Any:
+    """What to do, with a button that copies it."""
+    text = copied(finding.remedy)
+    button = dcc.Clipboard(content=text, title="Copy the remedy", className="copy")
+    shown = [] if text == finding.remedy.words else [html.Pre(text)]
+    return html.Div([html.P(["What to do: ", finding.remedy.words, " ", button]), *shown])
 
 
 def _curves(run: Material) -> Iterator[Any]:

@@ -65,7 +65,8 @@ class Page:
     actions: Sequence[Action] = field(default=())
 
     def __post_init__(self) -> None:
-        parts = [part.name for part in (*self.cards, *self.controls, *self.actions)]
+        named: list[Card | Control | Action] = [*self.cards, *self.controls, *self.actions]
+        parts = [part.name for part in named]
         assert len(set(parts)) == len(parts), f"{self.path}: two parts of one name among {parts}"
 
     def identifier(self, name: str) -> str:

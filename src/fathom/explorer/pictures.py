@@ -102,7 +102,6 @@ def _reduced(pixels: Pixels) -> Pixels:
 def _sample(key: str) -> Pixels:
     """Read as any file is: scikit-learn's own reader would import all of it first."""
     found = find_spec("sklearn")
-    assert found is not None, "scikit-learn is among the dependencies"
-    (home,) = found.submodule_search_locations or ()
-    name = f"{key}.jpg"
-    return decode((Path(home) / "datasets" / "images" / name).read_bytes(), name, 3)
+    assert found is not None and found.origin, "scikit-learn is among the dependencies"
+    file = Path(found.origin).parent / "datasets" / "images" / f"{key}.jpg"
+    return decode(file.read_bytes(), file.name, 3)

@@ -13,6 +13,8 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any, TypeVar
 
+from fathom.doctor.nouns import Finding
+from fathom.doctor.record import FILE as DOCTOR
 from fathom.errors import UserError
 from fathom.evaluate import Evaluation
 from fathom.training.recipe import Recipe
@@ -52,6 +54,7 @@ class Material:
     result: Mapping[str, Any]
     evaluation: Evaluation | None
     examples: Mapping[str, Any]
+    doctor: Mapping[str, Any]
     epochs: Sequence[EpochReport]
     steps: Sequence[StepReport]
     warnings: Sequence[Warned]
@@ -85,6 +88,13 @@ class Material:
         """The last epoch after which anything was measured in evaluation mode."""
         measured = [epoch for epoch in self.epochs if epoch.top1 is not None]
         return measured[-1] if measured else None
+
+    @property
+    def findings(self) -> list[Finding] | None:
+        """What the doctor found, as yet or at the end; None where no doctor attended the run."""
+        if not self.doctor:
+            return None
+        return [Finding.from_dict(values) for values in self.doctor["findings"]]
 
     @property
     def last(self) -> EpochReport | StepReport | None:
@@ -134,6 +144,7 @@ def read_run(folder: Path) -> Material:
         result=_optional(run, "result"),
         evaluation=Evaluation.from_dict(judged["evaluation"]) if judged else None,
         examples=judged.get("examples", {}),
+        doctor=_optional(run, DOCTOR),
         epochs=_records(EpochReport, "epoch", log),
         steps=_thinned(_records(StepReport, "step", log)),
         warnings=_records(Warned, "warning", log),

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from plotly.offline import get_plotlyjs
 
-from fathom.report import results, setting
+from fathom.report import diagnosis, results, setting
 from fathom.report.markup import Html, el, facts, join
 from fathom.report.material import Material, read_run
 from fathom.report.verdict import Verdict, judge
@@ -22,6 +22,7 @@ from fathom.training.run import write_bytes
 from fathom.version import __version__
 
 _CONTENTS = (
+    ("doctor", "Doctor"),
     ("training", "Training"),
     ("classes", "Classes"),
     ("mistakes", "Mistakes"),
@@ -111,7 +112,7 @@ def _hashes(scripts: Iterable[str]) -> str:
 
 def _body(run: Material) -> Html:
     found = run.evaluation
-    sections: list[Html | None] = [results.training(run)]
+    sections: list[Html | None] = [diagnosis.doctor(run), results.training(run)]
     if found is not None:
         sections += [
             results.classes(run, found),

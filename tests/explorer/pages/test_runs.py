@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 import fathom
+from fathom.doctor import Observed, record
 from fathom.explorer.courses import ACROSS, MEASURES
 from fathom.explorer.folders import run_names
 from fathom.explorer.one_run import draw_run, plain
@@ -19,6 +20,8 @@ from fathom.explorer.shell import page_layout
 from fathom.report.markup import el, percent, span
 from fathom.report.material import read_run
 from fathom.training.choices import SGD
+from fathom.training.run import Run
+from tests.doctor.making import CHART, FINDING
 from tests.explorer.making import epoch, make_run, step
 from tests.explorer.reading import components, figure_of, text_of
 
@@ -190,3 +193,20 @@ def test_new_runs_and_new_records_change_the_stamp(tmp_path: Path) -> None:
     assert len(set(seen)) == 3
     assert shown() == seen[-1]
     assert made.read("?runs=a")["runs"] == ["a"], "one that came after the page was made"
+
+
+def test_findings_of_the_doctor_come_with_a_button_that_copies_the_remedy(tmp_path: Path) -> None:
+    run = make_run(tmp_path / "run", [])
+    record.write(Run(run), Observed(over=True), [FINDING], seconds=0.0)
+    drawn = draw_run(read_run(run))
+    said = text_of(drawn)
+    assert "The learning rate is too high" in said
+    assert FINDING.says in said
+    assert FINDING.remedy.words in said
+    (button,) = [part for part in components(drawn) if type(part).__name__ == "Clipboard"]
+    assert button.to_plotly_json()["props"]["content"] == "--set optimizer.lr=0.0625"  # type: ignore[no-untyped-call]
+    assert list(figure_of(drawn, "runs-finding-0").data[0].y) == list(CHART.series[0].y)
+    record.write(Run(run), Observed(over=True), [], seconds=0.0)
+    healthy = draw_run(read_run(run))
+    assert "found nothing wrong" in text_of(healthy)
+    assert not [part for part in components(healthy) if type(part).__name__ == "Clipboard"]

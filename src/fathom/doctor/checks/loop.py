@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from fathom.doctor.nouns import Evidence, Finding, Remedy
+from fathom.doctor.nouns import Evidence, Finding, Rejected, Remedy
 from fathom.doctor.observed import Observed
 
 _DEFINITION = "definition"
@@ -55,7 +55,68 @@ def parameters_not_optimised(seen: Observed) -> Finding | None:
     )  # fmt: skip
 
 
+def layer_frozen(seen: Observed) -> Finding | None:
+    """Measure: convolutions and linear layers without gradient behind one that is trained.
+    Threshold: any, as long as they are fewer than half of all. A frozen beginning of the network is
+    deliberate, and so are frozen weights between adapters, which are most of a network.
+    Source: by definition of `requires_grad`.
+    """
+    layers = [layer for layer in seen.structure.layers if layer.kind in ("conv", "linear")]
+    first = next((place for place, layer in enumerate(layers) if layer.trainable), len(layers))
+    frozen = [layer for layer in layers[first:] if not layer.trainable and layer.params]
+    if not frozen or 2 * len(frozen) >= len(layers):
+        return None
+    return Finding(
+        "layer-frozen",
+        f"{len(frozen)} of {len(layers)} layers do not learn, though layers before them do.",
+        (Evidence("frozen layers behind a trained one", len(frozen), 0, above=True,
+                  source=_DEFINITION),),
+        Remedy(
+            "Let them learn, or freeze everything before them, too.",
+            code="model.requires_grad_(True)\n"
+            "optimizer = torch.optim.SGD(model.parameters(), lr=lr, momentum=0.9)",
+        ),
+        where=tuple(layer.name for layer in frozen),
+        since=0,
+        rejected=(Rejected("parameters-not-optimised", "these weights do not ask for a gradient"),),
+    )  # fmt: skip
+
+
+def softmax_before_loss(seen: Observed) -> Finding | None:
+    """Measure: looks at which all outputs lay between 0 and 1, and at which the loss told was the
+    cross entropy of these outputs as if they were logits. Threshold: the outputs of every look, at
+    least two; the loss of one, and of none that it was the negative log of the outputs, which is
+    the right loss of probabilities. Source: by definition of `torch.nn.CrossEntropyLoss`.
+    """
+    passes = seen.passes
+    bounded = passes.probabilities + passes.sigmoids
+    if bounded < max(2, len(seen.looks)) or passes.loss_of_probabilities:
+        return None
+    if not passes.loss_of_logits:
+        return None
+    name = "softmax" if passes.probabilities > passes.sigmoids else "sigmoid"
+    return Finding(
+        "softmax-before-loss",
+        f"The network ends in a {name}, and the loss takes its outputs as logits: all of them lay "
+        f"between 0 and 1 at all {bounded} looks, so the loss can never come near 0.",
+        (Evidence("looks with outputs between 0 and 1 (share)", bounded / len(seen.looks), 0.99,
+                  above=True, source=_DEFINITION),
+         Evidence("looks at which the loss was that of logits", passes.loss_of_logits, 0,
+                  above=True, source=_DEFINITION)),
+        Remedy(
+            f"Leave the {name} out: cross entropy has its own.",
+            code="logits = model(images)  # no softmax, no sigmoid in the model\n"
+            "loss = torch.nn.functional.cross_entropy(logits, targets)",
+        ),
+        since=seen.looks[1].step,
+        rejected=(Rejected("learning-rate-too-low",
+                           "the loss cannot fall further, however long the steps"),),
+    )  # fmt: skip
+
+
 CHECKS = {
     "gradients-not-cleared": gradients_not_cleared,
     "parameters-not-optimised": parameters_not_optimised,
+    "layer-frozen": layer_frozen,
+    "softmax-before-loss": softmax_before_loss,
 }

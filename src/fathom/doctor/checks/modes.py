@@ -1,7 +1,175 @@
-"""Checks."""
+"""Modes: layers that do one thing in training and another in evaluation, and the average of the
+weights that is evaluated instead of them."""
 
 from __future__ import annotations
 
-from fathom.doctor.diagnose import Check
+import math
 
-CHECKS: dict[str, Check] = {}
+from fathom.doctor.checks.outcome import in_recipe, last_exam
+from fathom.doctor.diagnose import Check
+from fathom.doctor.nouns import Evidence, Finding, Rejected, Remedy
+from fathom.doctor.observed import Observed
+
+_DEFINITION = "definition"
+_PASSES = 10  # of training, before anything is said
+_OLD = 0.1  # share of an average from the first half of the run
+_HARM = 0.05  # of accuracy
+
+
+def trained_in_eval_mode(seen: Observed) -> Finding | None:
+    """Measure: share of the training passes with every norm, dropout and the model itself in
+    evaluation mode, where one of these layers learns, or stands behind one that does.
+    Threshold: a quarter, as it is after a first epoch where `model.train()` is not called again;
+    fewer may be a last phase on frozen statistics. Source: by definition of `nn.Module.train`.
+    """
+    passes = seen.passes
+    if passes.training < _PASSES or not _has_modes_that_learn(seen):
+        return None
+    share = passes.training_in_eval_mode / passes.training
+    if share <= 0.25:
+        return None
+    return Finding(
+        "trained-in-eval-mode",
+        f"{100 * share:.0f} % of the training passes ran in evaluation mode: batch norms used "
+        "their stored statistics, and dropout was off.",
+        (Evidence("training passes in evaluation mode (share)", share, 0.25, above=True,
+                  source=_DEFINITION),),
+        Remedy(
+            "Call model.train() before every epoch: evaluation leaves the model in its own mode.",
+            code="for epoch in range(epochs):\n    model.train()",
+        ),
+        since=_PASSES,
+        rejected=(Rejected("missing-normalisation", "the norms are there, but switched off"),),
+    )  # fmt: skip
+
+
+def _has_modes_that_learn(seen: Observed) -> bool:
+    """A frozen beginning in evaluation mode is deliberate: only what comes behind it counts."""
+    learns = False
+    for layer in seen.structure.layers:
+        learns = learns or layer.trainable
+        if layer.kind == "dropout" and learns:
+            return True
+        if layer.class_name.startswith(("BatchNorm", "SyncBatchNorm")) and layer.trainable:
+            return True
+    return False
+
+
+def frozen_norm_uses_batch_statistics(seen: Observed) -> Finding | None:
+    """Measure: batch norms whose weight and bias are frozen, but that average over the batch and
+    move their running statistics. Threshold: none may. Source: by definition of a frozen layer; a
+    known trap since github.com/keras-team/keras/pull/9965.
+    """
+    moving = seen.passes.frozen_norms_moving
+    if not moving:
+        return None
+    frozen = [x.name for x in seen.structure.layers if x.kind == "norm" and x.frozen]
+    return Finding(
+        "frozen-norm-uses-batch-statistics",
+        f"{moving} batch norms have frozen weights, but still use the statistics of each batch, "
+        "so that what the frozen layers give out changes from step to step.",
+        (Evidence("frozen batch norms in training mode", moving, 0, above=True,
+                  source=_DEFINITION),),
+        Remedy(
+            "Put frozen batch norms into evaluation mode after each model.train().",
+            code="for module in model.modules():\n"
+            "    if isinstance(module, torch.nn.BatchNorm2d) and not module.weight.requires_grad:\n"
+            "        module.eval()",
+        ),
+        where=tuple(frozen),
+        since=seen.looks[0].step if seen.looks else None,
+    )  # fmt: skip
+
+
+def batch_statistics_in_evaluation(seen: Observed) -> Finding | None:
+    """Measure: share of the passes without gradients, once training has begun, in which a batch
+    norm averages over the batch. Threshold: all of at least two; where some use the running
+    statistics, the others measure these anew. Source: by definition of `nn.Module.eval`.
+    """
+    return _wrong_in_all_evaluation(
+        seen,
+        "batch-statistics-in-evaluation",
+        seen.passes.evaluating_with_batch_statistics,
+        "batch norms used the statistics of the batch, so that answers depend on the images "
+        "that happen to be judged together",
+    )
+
+
+def dropout_in_evaluation(seen: Observed) -> Finding | None:
+    """Measure: share of the passes without gradients, once training has begun, in which a dropout
+    is on. Threshold: all of at least two. Source: by definition of `nn.Module.eval`.
+    """
+    return _wrong_in_all_evaluation(
+        seen,
+        "dropout-in-evaluation",
+        seen.passes.evaluating_with_dropout,
+        "dropout was on, so that answers are partly chance",
+    )
+
+
+def _wrong_in_all_evaluation(seen: Observed, cause: str, wrong: int, means: str) -> Finding | None:
+    every = seen.passes.evaluating
+    if wrong < 2 or wrong < every or not seen.over:
+        return None
+    return Finding(
+        cause,
+        f"In all {every} evaluation passes {means}.",
+        (Evidence("evaluation passes in that mode (share)", wrong / every, 0.99, above=True,
+                  source=_DEFINITION),),
+        Remedy(
+            "Call model.eval() before evaluation, and model.train() after it.",
+            code="model.eval()\nwith torch.no_grad():\n    logits = model(images)",
+        ),
+    )  # fmt: skip
+
+
+def ema_too_slow(seen: Observed) -> Finding | None:
+    """Measure: the share of the average of the weights that was laid down before the first half of
+    the run was over, and by how much its accuracy is below that of the weights themselves.
+    Threshold: a tenth, and five points that chance explains in under one case of a thousand.
+    Source: the share is exact: average = d * average + (1 - d) * weights, over the steps.
+    """
+    decay = seen.task.ema
+    pairs = [(last_exam(seen, s, "raw"), last_exam(seen, s)) for s in ("val", "test")]
+    raw, mean = next(((a, b) for a, b in pairs if a is not None and b is not None), (None, None))
+    steps = seen.curve.step[-1] if seen.curve.step else 0
+    if decay is None or raw is None or mean is None:
+        return None
+    old = _share_of_first_half(decay, steps, warms_up=bool(seen.task.recipe))
+    harm = raw.top1 - mean.top1
+    spread = 3.29 * math.sqrt(2 * 0.25 / max(1, min(raw.images, mean.images)))
+    if old <= _OLD or harm <= max(_HARM, spread):
+        return None
+    better = f"{0.01 ** (10 / max(10, steps)):.3g}"  # a hundredth older than a tenth of the run
+    return Finding(
+        "ema-too-slow",
+        f"With a decay of {decay:.6g}, {100 * old:.0f} % of the averaged weights still come from "
+        f"the first half of these {steps:,} steps: the average is right on "
+        f"{100 * mean.top1:.1f} % of validation images, the weights themselves on "
+        f"{100 * raw.top1:.1f} %.",
+        (Evidence("share of the average from the first half", old, _OLD, above=True,
+                  source=_DEFINITION),
+         Evidence("accuracy lost by averaging", harm, max(_HARM, spread), above=True,
+                  source="normal approximation, p = 0.001")),
+        Remedy(
+            f"Lower the decay of the average to {better}, or train longer.",
+            in_recipe(seen, "ema", better),
+            code=f"ema_decay = {better}",
+        ),
+        rejected=(Rejected("overfitting", "the weights that train do well on the same images"),),
+    )  # fmt: skip
+
+
+def _share_of_first_half(decay: float, steps: int, *, warms_up: bool) -> float:
+    """Fathom's own average begins with a decay of (1 + t) / (10 + t)."""
+    later = range(steps // 2, steps)
+    return math.prod(min(decay, (1 + t) / (10 + t)) if warms_up else decay for t in later)
+
+
+CHECKS: dict[str, Check] = {
+    "trained-in-eval-mode": trained_in_eval_mode,
+    "frozen-norm-uses-batch-statistics": frozen_norm_uses_batch_statistics,
+    "batch-statistics-in-evaluation": batch_statistics_in_evaluation,
+    "dropout-in-evaluation": dropout_in_evaluation,
+    "ema-too-slow": ema_too_slow,
+}

@@ -1,0 +1,131 @@
+"""Training error decides: learning by heart, learning too little, and stopping too early."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+
+import pytest
+import torch
+
+from fathom.doctor import Observed
+from fathom.doctor.checks.generalisation import CHECKS, _trend
+from fathom.doctor.observed import Curve, Exam
+
+from .worlds import Pictures, patterns, watched
+
+STEPS = 400
+
+
+def run(
+    train: float,
+    val: float,
+    loss: Callable[[float], float],
+    *,
+    epochs: int = 40,
+    lr: Callable[[float], float] = lambda progress: 1 - progress,
+) -> Observed:
+    """A run that ended with these accuracies, and this loss and rate by progress."""
+    seen = Observed(over=True)
+    seen.task.num_classes, seen.task.steps_per_epoch = 10, STEPS // epochs
+    for step in range(1, STEPS + 1):
+        wave = 1 + 0.05 * math.sin(2.1 * step)
+        seen.curve.add(step, wave * loss(step / STEPS), 0.5, lr((step - 1) / STEPS))
+    seen.exams = [
+        Exam(STEPS, "train", "result", 0.1, train, 512),
+        Exam(STEPS, "val", "result", 0.5, val, 400),
+    ]
+    return seen
+
+
+def falls(progress: float) -> float:
+    return 2.3 * math.exp(-3 * progress)
+
+
+def level(progress: float) -> float:
+    return 1.0 + math.exp(-20 * progress)
+
+
+def steady(_progress: float) -> float:
+    return 1.0
+
+
+SICK: dict[str, Callable[[], Observed]] = {
+    "overfitting": lambda: run(1.0, 0.7, falls),
+    "underfitting": lambda: run(0.5, 0.48, level),
+    "stopped-too-early": lambda: run(0.7, 0.68, falls, lr=steady, epochs=4),
+}
+WELL: dict[str, Callable[[], Observed]] = {
+    "as it is": lambda: run(1.0, 0.97, falls),
+    "nothing is known": Observed,
+    "few epochs, few images": lambda: run(1.0, 0.6, falls, epochs=8),
+    "a short run that was planned": lambda: run(0.7, 0.68, falls, epochs=4),
+    "a constant rate, learnt": lambda: run(0.99, 0.97, falls, lr=steady),
+    "nothing learnt": lambda: run(0.1, 0.1, lambda progress: 2.3),
+    "level but learnt": lambda: run(0.9, 0.88, level),
+    "hard, with a gap": lambda: run(0.65, 0.5, level),
+}
+
+
+@pytest.mark.parametrize("cause", SICK)
+def test_a_sick_run_is_named_and_nothing_else(cause: str) -> None:
+    assert [name for name, check in CHECKS.items() if check(SICK[cause]())] == [cause]
+    finding = CHECKS[cause](SICK[cause]())
+    assert finding is not None
+    assert finding.evidence
+    assert all(evidence.speaks for evidence in finding.evidence)
+    assert finding.remedy.words
+    assert finding.rejected
+    assert finding.chart is not None
+
+
+@pytest.mark.parametrize("name", WELL)
+def test_a_healthy_run_has_no_finding(name: str) -> None:
+    assert [cause for cause, check in CHECKS.items() if check(WELL[name]())] == []
+
+
+def test_a_run_that_diverged_or_is_not_over_is_not_judged() -> None:
+    for made in SICK.values():
+        diverged, going = made(), made()
+        diverged.diverged, going.over = 17, False
+        assert not any(check(diverged) or check(going) for check in CHECKS.values())
+
+
+def test_a_trend_is_that_of_least_squares() -> None:
+    seen = Observed(curve=Curve())
+    source = torch.Generator().manual_seed(0)
+    losses = torch.linspace(2, 1, 64) + 0.1 * torch.randn(64, generator=source)
+    for step, loss in enumerate(losses.tolist()):
+        seen.curve.add(step, loss, None, 0.1)
+    late = losses[32:].double()
+    design = torch.stack([torch.ones(32), torch.linspace(0, 1, 32)], 1).double()
+    start, slope = torch.linalg.lstsq(design, late[:, None]).solution[:, 0].tolist()
+    left = late - design @ torch.tensor([start, slope]).double()
+    errors = (left.square().sum() / 30 * torch.linalg.inv(design.T @ design)).diagonal().sqrt()
+    found = _trend(seen)
+    assert found is not None
+    assert found[0] == pytest.approx(-slope / start)
+    assert found[1] == pytest.approx(float(errors[1]) / start)
+
+
+def test_three_times_the_recipes_own_length() -> None:
+    seen = SICK["stopped-too-early"]()
+    seen.task.recipe = {"epochs": None, "steps": 200, "minutes": None}
+    finding = CHECKS["stopped-too-early"](seen)
+    assert finding is not None
+    assert finding.remedy.changes == {"steps": "600"}
+
+
+def test_a_real_run_on_few_images_is_overfitted_and_one_on_many_is_not() -> None:
+    def crowd(count: int, seed: int) -> Pictures:
+        images, targets = patterns(count, seed)
+        return Pictures(images + 2 * torch.randn(images.shape, generator=_seeded(seed)), targets)
+
+    sick = watched(crowd(40, 0), crowd(200, 1), steps=80)
+    assert CHECKS["overfitting"](sick) is not None
+    well = watched(crowd(640, 0), crowd(200, 1), steps=60)
+    assert CHECKS["overfitting"](well) is None
+
+
+def _seeded(seed: int) -> torch.Generator:
+    return torch.Generator().manual_seed(77 + seed)

@@ -1,0 +1,112 @@
+from dataclasses import replace
+
+import pytest
+import torch
+from torch import nn
+
+from fathom.doctor.checks import loop
+from fathom.doctor.observed import LayerFacts, Observed, Passes
+
+from .made import Tiny, falls, made, train
+
+
+def frozen(*places: int, count: int = 9) -> Observed:
+    seen = made(falls, count=count)
+    convs = [layer for layer in seen.structure.layers if layer.kind == "conv"]
+    for place in places:
+        convs[place].trainable, convs[place].frozen = False, True
+    return seen
+
+
+def bounded(*, of_logits: int, of_shares: int, looks: int = 4) -> Observed:
+    passes = Passes(probabilities=looks, loss_of_logits=of_logits, loss_of_probabilities=of_shares)
+    return replace(made(falls), passes=passes)
+
+
+def unheld() -> Observed:
+    seen = made(falls)
+    seen.structure.unoptimised_params, seen.structure.params = 10, 100
+    return seen
+
+
+SICK = {
+    "gradients-not-cleared": replace(made(falls), passes=Passes(not_cleared=10)),
+    "parameters-not-optimised": unheld(),
+    "layer-frozen": frozen(3, 4, 5),
+    "softmax-before-loss": bounded(of_logits=2, of_shares=0),
+}
+
+
+@pytest.mark.parametrize("cause", loop.CHECKS)
+def test_a_sick_run_is_named_and_a_healthy_one_is_not(cause: str) -> None:
+    finding = loop.CHECKS[cause](SICK[cause])
+    assert finding is not None
+    assert finding.cause == cause
+    assert finding.since is not None
+    assert all(evidence.speaks for evidence in finding.evidence)
+    assert loop.CHECKS[cause](made(falls)) is None
+    assert loop.CHECKS[cause](Observed()) is None
+
+
+@pytest.mark.parametrize(
+    ("cause", "seen"),
+    [
+        ("gradients-not-cleared", replace(made(falls), passes=Passes(not_cleared=1, cleared=9))),
+        ("layer-frozen", frozen(0, 1, 2, 3)),  # a frozen beginning
+        ("layer-frozen", frozen(0, 1, 2, 3, 4, 5, 6, 7)),  # all but the head
+        ("layer-frozen", frozen(1, 2, 4, 5, 7, 8)),  # adapters between frozen layers
+        ("softmax-before-loss", bounded(of_logits=0, of_shares=3)),
+        ("softmax-before-loss", bounded(of_logits=1, of_shares=3)),
+        ("softmax-before-loss", bounded(of_logits=0, of_shares=0)),  # the loss is another one
+        ("softmax-before-loss", bounded(of_logits=1, of_shares=0, looks=1)),
+    ],
+)
+def test_look_alikes_pass(cause: str, seen: Observed) -> None:
+    assert loop.CHECKS[cause](seen) is None
+
+
+def test_frozen_norms_are_no_frozen_layers() -> None:
+    seen = made(falls)
+    for layer in seen.structure.layers:
+        layer.trainable = layer.kind != "norm"
+    seen.structure.layers.append(LayerFacts("act", "act", "ReLU"))
+    assert loop.layer_frozen(seen) is None
+
+
+def found(seen: Observed) -> list[str]:
+    return [cause for cause, check in loop.CHECKS.items() if check(seen) is not None]
+
+
+class Ended(nn.Module):
+    """A network with something behind its logits."""
+
+    def __init__(self, end: nn.Module) -> None:
+        super().__init__()
+        self.inner, self.end = Tiny(), end
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        out: torch.Tensor = self.end(self.inner(images))
+        return out
+
+
+def test_real_runs() -> None:
+    torch.manual_seed(0)
+    assert found(train(Tiny(), steps=20)) == []
+    assert found(train(Ended(nn.Softmax(1)), steps=20)) == ["softmax-before-loss"]
+    assert found(train(Ended(nn.Sigmoid()), steps=20)) == ["softmax-before-loss"]
+    middle = Tiny()
+    middle.features[3].requires_grad_(requires_grad=False)
+    seen = train(middle, steps=10)
+    assert found(seen) == ["layer-frozen"]
+    finding = loop.layer_frozen(seen)
+    assert finding is not None
+    assert finding.where == ("features.3",)
+
+
+def test_the_right_loss_of_probabilities_is_fine() -> None:
+    torch.manual_seed(0)
+    assert found(train(
+        Ended(nn.Softmax(1)),
+        steps=20,
+        loss_of=lambda shares, targets: nn.functional.nll_loss(shares.log(), targets),
+    )) == []  # fmt: skip

@@ -1,0 +1,91 @@
+import torch
+from torch import Tensor, nn
+
+from fathom.doctor.structure import kind_of, read_structure, ways, weights_of
+from fathom.models.registry import build_model
+
+from .checks.made import Tiny
+
+
+class Dense(nn.Module):
+    """Three layers behind a stem, each of which sees all before it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.stem = nn.Conv2d(3, 4, 3)
+        self.convs = nn.ModuleList(nn.Conv2d(4 + 4 * i, 4, 3, padding=1) for i in range(3))
+        self.head = nn.Linear(16, 2)
+
+    def forward(self, images: Tensor) -> Tensor:
+        x = self.stem(images)
+        for conv in self.convs:
+            x = torch.cat([x, conv(x)], 1)
+        logits: Tensor = self.head(x.mean((2, 3)))
+        return logits
+
+
+class Inception(nn.Module):
+    """Branches of one and of three convolutions."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.stem = nn.Conv2d(3, 4, 3)
+        self.short = nn.Conv2d(4, 4, 1)
+        self.long = nn.Sequential(*(nn.Conv2d(4, 4, 3, padding=1) for _ in range(3)))
+        self.head = nn.Linear(8, 2)
+
+    def forward(self, images: Tensor) -> Tensor:
+        x = self.stem(images)
+        x = torch.cat([self.short(x), self.long(x)], 1)
+        logits: Tensor = self.head(x.mean((2, 3)))
+        return logits
+
+
+def test_a_plain_network_has_one_way() -> None:
+    assert ways(Tiny()(torch.randn(2, 1, 8, 8))) == (4, 4)
+    assert ways(build_model("cifar_plain20")(torch.randn(2, 3, 32, 32))) == (20, 20)
+
+
+def test_shortcuts_of_a_residual_network_leave_stem_and_head() -> None:
+    assert ways(build_model("cifar_resnet20")(torch.randn(2, 3, 32, 32))) == (20, 2)
+
+
+def test_a_dense_network_reaches_its_head_from_its_stem() -> None:
+    assert ways(Dense()(torch.randn(2, 3, 8, 8))) == (5, 2)
+
+
+def test_branches_are_counted_one_by_one() -> None:
+    assert ways(Inception()(torch.randn(2, 3, 8, 8))) == (5, 3)
+
+
+def test_a_way_begins_behind_frozen_layers() -> None:
+    model = Tiny()
+    model.features.requires_grad_(requires_grad=False)
+    assert ways(model(torch.randn(2, 1, 8, 8))) == (1, 1)
+    with torch.no_grad():
+        assert ways(model(torch.randn(2, 1, 8, 8))) == (0, 0)
+
+
+def test_facts_of_the_layers() -> None:
+    model = Tiny()
+    model.head.bias.requires_grad = False
+    optimizer = torch.optim.SGD(list(model.features.parameters()), lr=0.1)
+    seen = read_structure(model, optimizer)
+    kinds = [layer.kind for layer in seen.layers]
+    assert kinds == ["conv", "norm", "act"] * 3 + ["dropout", "linear"]
+    first, head = seen.layers[0], seen.layers[-1]
+    assert (first.fan_in, first.weights, first.params) == (9, 72, 80)
+    assert (head.fan_in, head.trainable, head.optimised, head.frozen) == (64, True, False, True)
+    assert seen.unoptimised_params == 640
+    assert [name for name, _ in weights_of(model)][-1] == "head"
+
+
+def test_fan_in_of_grouped_and_transposed_convolutions() -> None:
+    model = nn.Sequential(nn.Conv2d(8, 8, 3, groups=8), nn.ConvTranspose2d(8, 4, 2))
+    seen = read_structure(model, torch.optim.SGD(model.parameters(), lr=0.1))
+    assert [layer.fan_in for layer in seen.layers] == [9, 32]
+
+
+def test_containers_are_nothing_to_look_at() -> None:
+    assert kind_of(nn.Sequential()) is None
+    assert kind_of(nn.GroupNorm(1, 1)) == "norm"
