@@ -38,6 +38,8 @@ _BROKEN = (
 
 _ALL = (
     # What the loop does to the training.
+    Cause("steps-without-gradients", "loop", "Steps are taken without gradients", _BROKEN),
+    Cause("loss-below-zero", "loop", "The loss falls below zero", _BROKEN),
     Cause("gradients-not-cleared", "loop", "Gradients are never cleared", _BROKEN),
     Cause("parameters-not-optimised", "loop", "Parameters are missing from the optimizer", _BROKEN),
     Cause("layer-frozen", "loop", "A layer is frozen", _SLOW),
@@ -127,6 +129,7 @@ _ALL = (
         "A plain network so deep is hard to optimize",
         ("underfitting", "stopped-too-early"),
     ),
+    Cause("nothing-learnt", "optimization", "Nothing was learnt, and the cause was not found"),
     # What a network that has learnt still lacks.
     Cause("stopped-too-early", "generalisation", "Stopped while it still improved"),
     Cause("underfitting", "generalisation", "The network is too small or held back too much"),

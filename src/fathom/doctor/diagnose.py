@@ -99,6 +99,8 @@ def diagnose(seen: Observed, *, early: bool = False) -> list[Finding]:
     early: only those that no later step can take back, for warnings while the run goes on.
     """
     found = {f.cause: f for f in _findings(seen, early)}
+    if len(found) > 1:
+        found.pop("nothing-learnt", None)  # said only where nothing better is known
     hidden = {other for cause in found for other in CAUSES[cause].hides}
     return sorted(
         (finding for cause, finding in found.items() if cause not in hidden),

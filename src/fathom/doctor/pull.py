@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 
 import torch
 from torch import Tensor, nn
+from torch.optim.swa_utils import AveragedModel
 
 from fathom.doctor.observed import Task, Weights
 from fathom.doctor.structure import weights_of
@@ -59,7 +60,8 @@ class Pull:
     """
 
     def __init__(self, model: nn.Module, average: nn.Module) -> None:
-        followers = dict(average.named_parameters())
+        inner = average.module if isinstance(average, AveragedModel) else average
+        followers = dict(inner.named_parameters())
         pairs = [
             (p, followers[name])
             for name, p in model.named_parameters()

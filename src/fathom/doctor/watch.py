@@ -281,7 +281,21 @@ class Watch:
                 passes.cleared += 1
         self._fresh = False
 
-    def _before_step(self, *_: Any) -> None:
+    def _before_step(self, _: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        """With a closure, as Lightning hands one to every step, the passes come inside the step."""
+        closure = kwargs.get("closure", args[1] if len(args) > 1 else None)
+        if closure is None:
+            self._about_to_update()
+            return None
+
+        def passes() -> Any:
+            loss = closure()
+            self._about_to_update()
+            return loss
+
+        return args[:1], {**kwargs, "closure": passes}
+
+    def _about_to_update(self) -> None:
         if self._pull is not None:
             self._pull.before_step(self.observed.task, keep=self._looking)
         if not self._looking or self._pass is None:

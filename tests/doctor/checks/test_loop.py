@@ -4,10 +4,11 @@ import pytest
 import torch
 from torch import nn
 
+import fathom
 from fathom.doctor.checks import loop
 from fathom.doctor.observed import LayerFacts, Observed, Passes
 
-from .made import Tiny, falls, made, train
+from .made import Tiny, falls, made, stays, train
 
 
 def frozen(*places: int, count: int = 9) -> Observed:
@@ -29,7 +30,16 @@ def unheld() -> Observed:
     return seen
 
 
+def without_gradients() -> Observed:
+    seen = made(stays)
+    for look in seen.looks:
+        look.weights = {name: replace(w, gradient=0.0) for name, w in look.weights.items()}
+    return seen
+
+
 SICK = {
+    "steps-without-gradients": without_gradients(),
+    "loss-below-zero": made(lambda step: 2.0 - 0.1 * step),
     "gradients-not-cleared": replace(made(falls), passes=Passes(not_cleared=10)),
     "parameters-not-optimised": unheld(),
     "layer-frozen": frozen(3, 4, 5),
@@ -110,3 +120,30 @@ def test_the_right_loss_of_probabilities_is_fine() -> None:
         steps=20,
         loss_of=lambda shares, targets: nn.functional.nll_loss(shares.log(), targets),
     )) == []  # fmt: skip
+
+
+def test_one_gradient_at_one_look_is_a_gradient() -> None:
+    seen = without_gradients()
+    next(iter(seen.looks[2].weights.values())).gradient = 1e-12
+    assert loop.steps_without_gradients(seen) is None
+
+
+def test_a_loss_without_targets_may_be_below_zero() -> None:
+    seen = made(lambda step: -1.0)
+    seen.curve.top1 = [None] * len(seen.curve.step)
+    assert loop.loss_below_zero(seen) is None
+
+
+def test_a_step_before_the_backward_pass_is_named() -> None:
+    torch.manual_seed(0)
+    model = Tiny()
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    watch = fathom.watch(model, optimizer, every=1)
+    images, targets = torch.randn(32, 1, 8, 8), torch.randint(0, 10, (32,))
+    for _ in range(4):
+        optimizer.zero_grad()
+        loss = nn.functional.cross_entropy(model(images), targets)
+        optimizer.step()
+        loss.backward()  # type: ignore[no-untyped-call]
+        watch.step(loss, targets)
+    assert [f.cause for f in watch.verdict().findings] == ["steps-without-gradients"]

@@ -8,6 +8,49 @@ from fathom.doctor.observed import Observed
 _DEFINITION = "definition"
 
 
+def steps_without_gradients(seen: Observed) -> Finding | None:
+    """Measure: looks at which no layer had a gradient when the optimizer stepped. Threshold: all,
+    and at least two. Source: by definition; a step along nothing changes nothing.
+    """
+    empty = [x for x in seen.looks if x.weights and not any(w.gradient for w in x.weights.values())]
+    if len(empty) < 2 or len(empty) < len(seen.looks):
+        return None
+    return Finding(
+        "steps-without-gradients",
+        f"In all {len(empty)} steps looked at, no layer had a gradient when the optimizer stepped.",
+        (Evidence("looked-at steps without any gradient (share)", 1.0, 0.99, above=True,
+                  source=_DEFINITION),),
+        Remedy(
+            "Let the backward pass come between clearing the gradients and the step, and from a "
+            "loss that hangs on the model: no detach(), no .data, no torch.no_grad() around it.",
+            code="optimizer.zero_grad()\nloss.backward()\noptimizer.step()",
+        ),
+        since=empty[1].step,
+    )  # fmt: skip
+
+
+def loss_below_zero(seen: Observed) -> Finding | None:
+    """Measure: the lowest loss of a step that has classes for targets. Threshold: zero. Source: by
+    definition; cross entropy is the mean of -log p of the right class, and p is at most 1.
+    """
+    lowest = min(seen.curve.loss, default=0.0)
+    if lowest >= 0 or all(top1 is None for top1 in seen.curve.top1):
+        return None
+    place = next(n for n, loss in enumerate(seen.curve.loss) if loss < 0)
+    return Finding(
+        "loss-below-zero",
+        f"The loss fell to {lowest:.3g}; that of a classifier, a mean of -log p, cannot be below "
+        "zero.",
+        (Evidence("lowest loss (nats)", lowest, 0.0, above=False, source=_DEFINITION),),
+        Remedy(
+            "Give logits to nn.CrossEntropyLoss. nn.NLLLoss wants the logarithms of probabilities, "
+            "and given logits it rewards the right one for growing without end.",
+            code="criterion = nn.CrossEntropyLoss()",
+        ),
+        since=seen.curve.step[place],
+    )  # fmt: skip
+
+
 def gradients_not_cleared(seen: Observed) -> Finding | None:
     """Measure: of the first backward passes after a step, those that met gradients left over from
     before it. Threshold: half of those looked at; one alone may be the reader's own doing.
@@ -115,6 +158,8 @@ def softmax_before_loss(seen: Observed) -> Finding | None:
 
 
 CHECKS = {
+    "steps-without-gradients": steps_without_gradients,
+    "loss-below-zero": loss_below_zero,
     "gradients-not-cleared": gradients_not_cleared,
     "parameters-not-optimised": parameters_not_optimised,
     "layer-frozen": layer_frozen,
