@@ -14,7 +14,6 @@ from PIL import Image
 
 from fathom.data.crops import at_scale, ten_crops
 from fathom.data.decode import Pixels
-from fathom.errors import UserError
 from fathom.explorer.pages.augmentations import (
     draw_keeps,
     draw_one,
@@ -180,16 +179,6 @@ def test_a_picture_of_ones_own_is_mixed_with_the_first_sample() -> None:
     key = STORE.put(url(encode(noise(1, 300, 260))), "A flower")
     other = captions(draw_one(STORE, key, "mixup", 10, 0))
     assert other[:2] == ["A flower as evaluated", "The other picture as evaluated"]
-
-
-def test_a_picture_too_long_is_refused_in_words() -> None:
-    key = STORE.put(url(encode(noise(0, 10, 90))), "long.png")
-    for card in PAGE.cards:
-        if "picture" in card.uses:
-            values = {**PAGE.read(""), "picture": key}
-            assert "9 times as long as wide" in drawn(card, values).children
-    with pytest.raises(UserError, match="at most 8 times"):
-        draw_views(STORE, key)
 
 
 @pytest.mark.parametrize("name", RECIPES)

@@ -13,7 +13,6 @@ from dash import html
 
 from fathom.data.crops import View, at_scale, cut_view, resized
 from fathom.data.decode import Pixels
-from fathom.errors import require
 from fathom.explorer.controls import again, choice, picture, slider
 from fathom.explorer.page import Card, Page
 from fathom.explorer.photos import image, photo
@@ -29,7 +28,6 @@ from fathom.recipes.registry import RECIPES, known_recipe
 from fathom.tta.protocol import choose_protocol
 
 _DRAWS = 8
-_LONGEST = 8  # times as long as wide
 
 
 def page(store: Pictures) -> Page:
@@ -107,15 +105,8 @@ def _pictures(store: Pictures, key: str) -> list[Named]:
     """The picture that was chosen and the first other one, with which it is mixed."""
     names = store.names()
     other = next(name for name in names if name != key)
-    pixels = store.get(key)
-    short, long = sorted(pixels.shape[:2])
-    require(
-        long <= _LONGEST * short,
-        f"this picture is {long / short:.0f} times as long as wide; choose one of at most "
-        f"{_LONGEST} times",
-    )
     beside = names[other] if names[other] != names[key] else "The other picture"
-    return [(names[key], pixels), (beside, store.get(other))]
+    return [(names[key], store.get(key)), (beside, store.get(other))]
 
 
 def _facts(exhibit: Exhibit, value: float) -> list[tuple[str, str]]:
