@@ -102,6 +102,7 @@ def _reduced(pixels: Pixels) -> Pixels:
 def _sample(key: str) -> Pixels:
     """Read as any file is: scikit-learn's own reader would import all of it first."""
     found = find_spec("sklearn")
-    assert found is not None and found.origin, "scikit-learn is among the dependencies"
+    assert found is not None, "scikit-learn is among the dependencies"
+    assert found.origin is not None
     file = Path(found.origin).parent / "datasets" / "images" / f"{key}.jpg"
     return decode(file.read_bytes(), file.name, 3)
