@@ -15,8 +15,8 @@ _TIMES = 2.0  # as often right as by chance, from which something was learnt
 def nothing_learnt_at_all(seen: Observed) -> Finding | None:
     """Measure: the loss on training images at the end over that of guessing, and their accuracy
     times the number of classes. Threshold: 0.9, and twice, after 20 steps at least. Source: by
-    definition of guessing, less a little for luck. `diagnose` reports it only where no check knows the cause, so that a run that
-    came to nothing is never called healthy.
+    definition of guessing, less a little for luck. `diagnose` reports it only where no check knows
+    the cause, so that a run that came to nothing is never called healthy.
     """
     train, steps = last_exam(seen, "train"), seen.curve.step[-1] if seen.curve.step else 0
     if not seen.over or steps < _ANY or not nothing_learnt(seen):
