@@ -7,6 +7,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
+import numpy as np
+
 from fathom.evaluate import wilson
 from fathom.transfer.curves import LearningCurve
 from fathom.transfer.similarity import Domain
@@ -14,11 +16,12 @@ from fathom.transfer.strategies import Strategy
 
 # How the error of a strategy falls with the images it trains on, measured on the targets of
 # docs/results/transfer.md ("What is expected of a strategy"): that of a probe, tuned on V images,
-# becomes (1 + V / 1000) ** -rate of it, faster where the domain is far; that of fresh weights falls
-# as V ** -rate.
-TUNED: Mapping[Strategy, Mapping[str, float]] = {
-    "partial": {"near": 0.09, "far": 0.5},
-    "finetune": {"near": 0.15, "far": 0.8},
+# becomes (1 + V / 1000) ** -rate of it, faster where the domain is far, and by how many different
+# images there are: (images, rate), in between by their logarithm. That of fresh weights falls as
+# V ** -rate.
+TUNED: Mapping[Strategy, Mapping[str, Sequence[tuple[int, float]]]] = {
+    "partial": {"near": ((100, 0.02), (1000, 0.10), (10_000, 0.155)), "far": ((1000, 0.6),)},
+    "finetune": {"near": ((100, 0.12), (1000, 0.19), (10_000, 0.135)), "far": ((1000, 0.7),)},
 }
 FRESH = 0.18
 _UNIT = 1000.0
@@ -101,8 +104,14 @@ class Candidate:
         return {**asdict(self.raced), **more, "top1": self.top1, "low": low, "high": high}
 
 
+def tuned_rate(strategy: Strategy, domain: str, images: int) -> float:
+    """How fast the error of a tuned strategy falls, with so many training images."""
+    sizes, rates = zip(*TUNED[strategy][domain], strict=True)
+    return float(np.interp(math.log(images), np.log(sizes), rates))
+
+
 def expected_top1(
-    raced: Outcome, *, probe: Outcome, probe_top1: float, far: bool, left: float
+    raced: Outcome, *, probe: Outcome, probe_top1: float, far: bool, left: float, images: int
 ) -> float:
     """The accuracy that a strategy is expected to have after `left` more seconds.
 
@@ -112,6 +121,7 @@ def expected_top1(
         probe_top1: the probe's accuracy on all images that it had not seen, which are many more
             than judge a race.
         far: whether the images are far from those that the weights were trained on.
+        images: how many different ones there are to train on.
 
     Of a network that does no better than to name the most frequent class no progress is expected.
     """
@@ -121,7 +131,7 @@ def expected_top1(
     domain = "far" if far else "near"
     if raced.strategy == "scratch":
         return 1 - _fresh_error(raced, before=error * _FRESH_TO_PROBE[domain], left=left)
-    rate = TUNED[raced.strategy][domain] if raced.learns else 0.0
+    rate = tuned_rate(raced.strategy, domain, images) if raced.learns else 0.0
     weight = probe.wrong / (probe.wrong + _MISTAKES)
     seen = math.log((raced.wrong + 1) / (probe.wrong + 1)) + rate * math.log1p(raced.visits / _UNIT)
     return 1 - error * math.exp(weight * seen - rate * math.log1p(raced.visits_after(left) / _UNIT))

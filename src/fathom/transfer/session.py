@@ -359,6 +359,7 @@ class Transfer:
                 probe_top1=best.survey.top1,
                 far=domain is not None and domain.reading == "far",
                 left=left,
+                images=len(best.dataset.splits["train"].images),
             )
             label = None if raced.strategy == "scratch" else best.survey.backbone.label
             candidates.append(Candidate(raced, label, expected))
