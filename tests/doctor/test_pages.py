@@ -131,6 +131,8 @@ def test_figures_of_the_pages() -> None:
     assert AdamW().weight_decay / SGD().weight_decay == 100
     assert f"are {30 * 1000 // 64} steps" in flat("stopped-too-early")
     assert f"{SHARE:.0%}".replace("%", " %") in (FOLDER / "watch.md").read_text(encoding="utf-8")
+    readme = (FOLDER.parents[1] / "README.md").read_text(encoding="utf-8")
+    assert f"[{len(CAUSES)} causes]" in readme
     images = load_digits().images / 16
     assert f"(images - {images.mean():.3f}) / {images.std():.3f}" in LOOP
 
