@@ -103,10 +103,10 @@ def _in_full(finding: Finding) -> Iterator[str]:
     if changes:
         yield f"  set:   fathom train ... {changes}"
     for one in finding.evidence:
-        side = "above" if one.above else "below"
+        side = ("" if one.speaks else "not ") + ("above" if one.above else "below")
         yield (
-            f"  evidence: {one.quantity}: {one.value:.4g}, {side} {one.threshold:.4g} "
-            f"({one.source})"
+            f"  {'evidence' if one.speaks else 'beside it'}: {one.quantity}: {one.value:.4g}, "
+            f"{side} {one.threshold:.4g} ({one.source})"
         )
     for other in finding.rejected:
         yield f"  not {other.cause}: {other.why}"
