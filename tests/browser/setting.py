@@ -91,7 +91,7 @@ def _ways(tab: Tab, identifier: str, kind: type) -> Iterator[Callable[[], None]]
         thumb = part.locator("[role=slider]")
         yield from (lambda: thumb.press("Home"), lambda: thumb.press("End"))
     elif kind is dmc.NumberInput:
-        yield from (lambda: step("ArrowUp"), lambda: step("ArrowDown"))
+        yield from (lambda: write("3"), lambda: step("ArrowDown"))
     elif kind is dmc.Switch:
         yield lambda: part.press("Space")
     elif kind is dmc.Button:
