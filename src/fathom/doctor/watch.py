@@ -116,6 +116,7 @@ class Watch:
         self._judges: _Judges | None = None
         self._before: list[Tensor] = []
         self._gradients: dict[str, float] = {}
+        self._moving = 0
         self._handles = [
             model.register_forward_pre_hook(_Hook(self._enter)),
             model.register_forward_hook(_Hook(self._leave)),
@@ -307,6 +308,8 @@ class Watch:
         if gradients:
             norms = torch._foreach_norm(list(gradients.values()))
             self._gradients = dict(zip(gradients, map(float, norms), strict=True))
+        every = [p.grad for p in self.model.parameters() if p.grad is not None]
+        self._moving = sum(bool(gradient.any()) for gradient in every)
         self.cost += time.monotonic() - began
 
     def _after_step(self, *_: Any) -> None:
@@ -321,6 +324,7 @@ class Watch:
         assert found is not None
         look = Look(self.steps, loss, self._lr(), signals=found.signals, drift=found.drift)
         look.decay = decay_of(self.optimizer)
+        look.moving = self._moving
         look.weights = steps_of(self.model, self._before, self._gradients)
         for layer in seen.structure.layers:
             if layer.name in look.weights:

@@ -9,15 +9,17 @@ _DEFINITION = "definition"
 
 
 def steps_without_gradients(seen: Observed) -> Finding | None:
-    """Measure: looks at which no layer had a gradient when the optimizer stepped. Threshold: all,
-    and at least two. Source: by definition; a step along nothing changes nothing.
+    """Measure: looks at which no parameter, biases included, had a gradient when the optimizer
+    stepped. Threshold: all, and at least two. Source: by definition; a step along nothing changes
+    nothing. Dead ReLUs and weights of zero leave the last bias its gradient.
     """
-    empty = [x for x in seen.looks if x.weights and not any(w.gradient for w in x.weights.values())]
+    empty = [look for look in seen.looks if look.moving == 0]
     if len(empty) < 2 or len(empty) < len(seen.looks):
         return None
     return Finding(
         "steps-without-gradients",
-        f"In all {len(empty)} steps looked at, no layer had a gradient when the optimizer stepped.",
+        f"In all {len(empty)} steps looked at, no parameter had a gradient when the optimizer "
+        "stepped.",
         (Evidence("looked-at steps without any gradient (share)", 1.0, 0.99, above=True,
                   source=_DEFINITION),),
         Remedy(
