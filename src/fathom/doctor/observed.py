@@ -136,8 +136,8 @@ class Look:
     running standard deviations, root mean square over channels. logit_std and logit_max: of the
     outputs. top_share: the share of the batch's images that get the most frequent answer, and
     label_share that of the most frequent label. decay: the share of the weights that weight decay
-    takes away in a step, momentum counted in; 0 where it cannot be told, as in Adam with L2. moving:
-    parameters whose gradient was not zero when the optimizer stepped.
+    takes away in a step, momentum counted in; 0 where it cannot be told, as in Adam with L2.
+    moving: parameters whose gradient was not zero when the optimizer stepped.
     """
 
     step: int
