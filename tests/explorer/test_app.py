@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import threading
+import time
 from typing import Any
 
 import pytest
@@ -12,6 +14,7 @@ from fathom.explorer.app import make_app
 from fathom.explorer.controls import slider
 from fathom.explorer.page import Card, Page
 from fathom.explorer.server import protect
+from fathom.explorer.shell import drawn
 from tests.explorer.test_server import ANSWER, opening
 
 
@@ -127,3 +130,23 @@ def test_a_page_that_was_left_writes_nothing() -> None:
 def test_the_language_is_named() -> None:
     app = make_app(PAGES)
     assert '<html lang="en">' in app.server.test_client().get("/").get_data(as_text=True)
+
+
+def test_one_card_is_drawn_at_a_time() -> None:
+    """The random generator of PyTorch is the process's."""
+    inside, most = [], []
+
+    def draw() -> str:
+        inside.append(1)
+        time.sleep(0.02)
+        most.append(len(inside))
+        inside.pop()
+        return "drawn"
+
+    card = Card("c", "Card", draw)
+    threads = [threading.Thread(target=drawn, args=(card, {})) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert most == [1, 1, 1, 1]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from pathlib import Path
 from typing import Any
 
@@ -31,19 +30,16 @@ WAYS = {
 }
 STAGES = {"last": "the last"} | {str(number): str(number) for number in range(1, 10)}
 _NUMBER, _NAME = 5, 80  # characters in an address
-_COMPUTING = threading.RLock()  # counting costs changes a network for a moment
 
 
 def page(folder: Path, store: Pictures) -> Page:
     """The page of looking inside; folder holds the runs, store the pictures."""
 
     def said(network: str, picture: str) -> Any:
-        with _COMPUTING:
-            return draw_said(opened(folder, network), store, picture)
+        return draw_said(opened(folder, network), store, picture)
 
     def seen(**values: Any) -> Any:
-        with _COMPUTING:
-            return draw_seen(folder, store, **values)
+        return draw_seen(folder, store, **values)
 
     return Page(
         path=PATH,
