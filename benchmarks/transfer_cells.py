@@ -1,12 +1,15 @@
 """Every strategy of `fathom transfer`, and what `auto` chooses, at equal time on real targets.
 
     python benchmarks/transfer_cells.py --cifar10 TRAIN.zip TEST.zip --fashion FOLDER --out CELLS
+    python benchmarks/transfer_cells.py --cifar10 ... --fashion ... --out CELLS --judge 5000
     python benchmarks/transfer_cells.py --out CELLS --table
 
 A cell is a target, a strategy and a seed. The seed draws the training images, too. Every cell is a
 process of its own with the same minutes, which hold everything: decoding, features, training,
 judging 1,000 test images. Cells that are done already are kept, so that the table grows over
-several sittings; --table prints it.
+several sittings; --table prints it. 1,000 images tell two networks apart by no less than two points
+or so, therefore --judge has the finished runs judged again, by more test images and outside the
+minutes, and the table takes that where it is there.
 """
 
 from __future__ import annotations
@@ -18,12 +21,13 @@ import statistics
 import subprocess
 import sys
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from PIL import Image
 
+from fathom.classifier import load
 from fathom.data.catalog import ImageList, open_catalog
 from fathom.data.settings import DataSettings
 
@@ -103,6 +107,27 @@ def run_cell(data: Path, strategy: str, seed: int, minutes: float, out: Path) ->
     (out / "cell.json").write_text(json.dumps(found))
 
 
+def judge(target: Target, strategies: Sequence[str], images: int, root: Path) -> None:
+    """Judge the runs of a target by so many of its test images; judged.json beside cell.json."""
+    catalog = open_catalog(target.data)
+    if "test" not in catalog.splits:
+        return  # all of its images are in the cells already
+    folder = root / "data" / target.name / f"judges-{images}"
+    if not folder.exists():
+        each = images // len(catalog.class_names)
+        source = catalog.splits["test"].source
+        for number, (key, cls) in enumerate(drawn(catalog.splits["test"], each, 1)):
+            place = folder / f"{cls:03d}-{catalog.class_names[cls]}".replace("/", "_")
+            place.mkdir(parents=True, exist_ok=True)
+            Image.fromarray(source.pixels(key, 3)).save(place / f"{number:06d}.png")
+    for file in sorted((root / target.name).glob("*/*/cell.json")):
+        beside = file.with_name("judged.json")
+        if not beside.exists() and file.parts[-3] in strategies:
+            found, _ = load(file.parent / "run").evaluate(str(folder))
+            beside.write_text(json.dumps({"top1": found.top1, "num_images": found.num_images}))
+            print(f"{file.parent}: {found.top1:.2%} of {found.num_images}", flush=True)
+
+
 def table(root: Path) -> None:
     """Means and standard deviations over the seeds, and how far auto is from the best strategy."""
     cells: dict[str, dict[str, dict[int, dict[str, object]]]] = defaultdict(
@@ -111,6 +136,9 @@ def table(root: Path) -> None:
     for file in sorted(root.glob("*/*/*/cell.json")):
         target, strategy, seed = file.parts[-4:-1]
         cells[target][strategy][int(seed)] = json.loads(file.read_text())
+        more = file.with_name("judged.json")
+        if more.exists():
+            cells[target][strategy][int(seed)] |= json.loads(more.read_text())
     print("| target | " + " | ".join(STRATEGIES) + " | auto chose | auto to best |")
     print("| --- " * (len(STRATEGIES) + 3) + "|")
     for target, strategies in cells.items():
@@ -132,6 +160,23 @@ def table(root: Path) -> None:
         print(f"| {target} | {' | '.join(row)} | {', '.join(chose)} | {gap} |")
 
 
+def chosen_targets(asked: argparse.Namespace) -> list[Target]:
+    """Small ones, or with --full all images of CIFAR-10 and Fashion-MNIST."""
+    sizes = {"cifar10": (10, 100, 1000), "fashion": (100,)}
+    data = {}
+    if asked.cifar10:
+        data["cifar10"] = DataSettings(train=asked.cifar10[0], test=asked.cifar10[1])
+    if asked.fashion:
+        data["fashion"] = DataSettings(source="fashion-mnist", data_dir=asked.fashion)
+    if asked.full:
+        found = [Target(f"{name}-full", settings, None) for name, settings in data.items()]
+    else:
+        found = [Target("digits", DataSettings(source="digits"), None)]
+        for name, settings in data.items():
+            found += [Target(f"{name}-{n}", settings, n) for n in sizes[name]]
+    return [one for one in found if not asked.targets or one.name in asked.targets]
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--cifar10", nargs=2, metavar=("TRAIN", "TEST"))
@@ -141,18 +186,14 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--strategies", nargs="*", default=STRATEGIES)
     parser.add_argument("--targets", nargs="*", help="names, as cifar10-100; all by default")
+    parser.add_argument("--full", action="store_true", help="all training images of a target")
+    parser.add_argument("--judge", type=int, metavar="IMAGES", help="judge finished runs by more")
     parser.add_argument("--table", action="store_true", help="only print what there is")
     asked = parser.parse_args()
-    targets = [Target("digits", DataSettings(source="digits"), None)]
-    if asked.cifar10:
-        data = DataSettings(train=asked.cifar10[0], test=asked.cifar10[1])
-        targets += [Target(f"cifar10-{n}", data, n) for n in (10, 100, 1000)]
-    if asked.fashion:
-        data = DataSettings(source="fashion-mnist", data_dir=asked.fashion)
-        targets += [Target(f"fashion-{n}", data, n) for n in (100,)]
+    targets = chosen_targets(asked)
     for seed in range(asked.seeds):
         for target in targets:
-            if asked.table or (asked.targets and target.name not in asked.targets):
+            if asked.table or asked.judge:
                 continue
             data_folder = asked.out / "data" / target.name / str(seed)
             write_images(target, seed, data_folder)
@@ -163,6 +204,8 @@ def main() -> None:
                 out.mkdir(parents=True, exist_ok=True)
                 run_cell(data_folder, strategy, seed, asked.minutes, out)
                 print(f"{target.name} {strategy} {seed}: done", flush=True)
+    for target in targets if asked.judge else []:
+        judge(target, asked.strategies, asked.judge, asked.out)
     table(asked.out)
 
 

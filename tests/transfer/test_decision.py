@@ -12,6 +12,7 @@ from fathom.transfer.decision import (
     FRESH,
     TUNED,
     Candidate,
+    Decision,
     Outcome,
     choose,
     expected_top1,
@@ -25,6 +26,7 @@ STRATEGIES: tuple[Strategy, ...] = ("probe", "partial", "finetune", "scratch")
 def outcome(strategy: Strategy, right: int = 70, **more: Any) -> Outcome:
     """10 seconds of the race on 100 images, ten of a class."""
     found = {"num_images": 100, "most": 10, "seconds": 10.0, "visits": 500, **more}
+    found.setdefault("images_per_second", found["visits"] / found["seconds"])
     return Outcome(strategy, right, **found)
 
 
@@ -121,3 +123,32 @@ def test_nothing_is_expected_of_who_only_names_the_most_frequent_class() -> None
 
 def test_a_probe_is_expected_where_it_is() -> None:
     assert expected(outcome("probe", 12, visits=0), probe_top1=0.64) == 0.64
+
+
+def test_too_few_steps_to_settle_say_nothing_of_the_end() -> None:
+    """CIFAR-10 with 1,000 a class: 44 % after 6 steps of partial training, 80 % at its end."""
+    probe = outcome("probe", 67, visits=0)
+    below, equal = (outcome("partial", right, visits=192) for right in (44, 67))
+    assert expected(below, probe) == expected(equal, probe)
+    below, equal = (outcome("partial", right, visits=4000) for right in (44, 67))
+    assert expected(below, probe) < expected(equal, probe)
+
+
+@pytest.mark.parametrize(("right", "told"), [(44, True), (67, False)])
+def test_it_is_told_where_the_race_left_one_below_its_start(right: int, told: bool) -> None:
+    probe, partial = outcome("probe", 67, visits=0), outcome("partial", right, visits=192)
+    candidates = tuple(Candidate(one, "lite0", 0.7) for one in (probe, partial))
+    decision = Decision(
+        chosen=candidates[1],
+        candidates=candidates,
+        num_train=1000,
+        num_classes=10,
+        image_size=128,
+        domain=None,
+        learning=None,
+        seconds={"race": 20.0},
+        minutes=3.0,
+    )
+    said = " ".join(decision.sentences())
+    assert ("below the probe that it started from" in said) is told
+    assert "took 20 s of 180 s" in said

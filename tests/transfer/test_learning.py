@@ -14,7 +14,8 @@ from PIL import Image
 
 from fathom.data.settings import DataSettings
 from fathom.errors import UserError
-from fathom.transfer.learning import Curves, Learnt, learning_curves, nested
+from fathom.transfer.learning import Curves, Learnt, learning_curves
+from fathom.transfer.race import nested
 from tests.transfer.test_session import plan
 from tests.transfer.test_session import weights as weights
 

@@ -19,8 +19,9 @@ from fathom.models.base import ImageClassifier
 from fathom.report import write_report
 from fathom.training.checkpoint import load_checkpoint
 from fathom.training.reports import Finished
+from fathom.transfer.plan import Plan
 from fathom.transfer.probe_run import checkpoint_of
-from fathom.transfer.session import Decided, Plan, Raced, Surveyed, transfer
+from fathom.transfer.session import Decided, Raced, Surveyed, transfer
 from tests.training.test_trainer import tiny
 
 

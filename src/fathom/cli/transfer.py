@@ -17,7 +17,8 @@ from fathom.errors import require
 
 if TYPE_CHECKING:
     from fathom.training.reports import Report
-    from fathom.transfer.session import Decided, Plan, Raced, Record, Surveyed
+    from fathom.transfer.plan import Plan
+    from fathom.transfer.session import Decided, Raced, Record, Surveyed
 
 _FLAG = Parameter(negative="", show_default=False)
 
@@ -109,7 +110,7 @@ def transfer(
         f"--strategy {how.strategy} has no effect with --curve, which measures all of them",
     )
     from fathom.features.backbone import find_backbones
-    from fathom.transfer.session import Plan
+    from fathom.transfer.plan import Plan
     from fathom.transfer.session import transfer as run_transfer
 
     plan = Plan(

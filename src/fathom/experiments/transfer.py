@@ -22,8 +22,9 @@ from fathom.figures.charts import Axis, Point, PointChart
 from fathom.training.reports import Finished
 from fathom.training.session import train
 from fathom.training.setup import load_data
+from fathom.transfer.plan import Plan
 from fathom.transfer.probe_run import checkpoint_of
-from fathom.transfer.session import Plan, Record, Transfer
+from fathom.transfer.session import Record, Transfer
 from fathom.transfer.similarity import FAR, NEAR, norm_distance, norm_statistics
 from fathom.transfer.strategies import probing
 

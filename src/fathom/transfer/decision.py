@@ -12,7 +12,7 @@ import numpy as np
 from fathom.evaluate import wilson
 from fathom.transfer.curves import LearningCurve
 from fathom.transfer.similarity import Domain
-from fathom.transfer.strategies import Strategy
+from fathom.transfer.strategies import TOO_SHORT, Strategy
 
 # How the error of a strategy falls with the images it trains on, measured on the targets of
 # docs/results/transfer.md ("What is expected of a strategy"): that of a probe, tuned on V images,
@@ -47,7 +47,8 @@ _NAMES: Mapping[Strategy, str] = {
 @dataclass(frozen=True)
 class Outcome:
     """How a strategy did in the race: right of num_images, most of which are of one class, after
-    `visits` training images in `seconds`."""
+    `visits` training images in `seconds`, which hold loading and judging. images_per_second is the
+    pace of its training steps alone; 0 of a probe, which takes none."""
 
     strategy: Strategy
     right: int
@@ -55,6 +56,7 @@ class Outcome:
     most: int
     seconds: float
     visits: int
+    images_per_second: float
 
     @property
     def wrong(self) -> int:
@@ -67,8 +69,8 @@ class Outcome:
         return self.right > self.most
 
     def visits_after(self, seconds: float) -> float:
-        """Training images after so many more seconds at the same pace."""
-        return self.visits * (1 + seconds / self.seconds)
+        """Training images after so many more seconds of steps at the same pace."""
+        return self.visits + seconds * self.images_per_second
 
 
 @dataclass(frozen=True)
@@ -113,7 +115,7 @@ def tuned_rate(strategy: Strategy, domain: str, images: int) -> float:
 def expected_top1(
     raced: Outcome, *, probe: Outcome, probe_top1: float, far: bool, left: float, images: int
 ) -> float:
-    """The accuracy that a strategy is expected to have after `left` more seconds.
+    """The accuracy that a strategy is expected to have after `left` more seconds of training.
 
     Args:
         raced: how it did.
@@ -124,6 +126,8 @@ def expected_top1(
         images: how many different ones there are to train on.
 
     Of a network that does no better than to name the most frequent class no progress is expected.
+    One that has been trained too shortly to settle, and is below the probe that it started from,
+    counts as equal to it: that says nothing of the end, and it goes on from the probe.
     """
     error = 1 - probe_top1
     if raced.strategy == "probe":
@@ -133,7 +137,8 @@ def expected_top1(
         return 1 - _fresh_error(raced, before=error * _FRESH_TO_PROBE[domain], left=left)
     rate = tuned_rate(raced.strategy, domain, images) if raced.learns else 0.0
     weight = probe.wrong / (probe.wrong + _MISTAKES)
-    seen = math.log((raced.wrong + 1) / (probe.wrong + 1)) + rate * math.log1p(raced.visits / _UNIT)
+    wrong = min(raced.wrong, probe.wrong) if raced.visits < TOO_SHORT else raced.wrong
+    seen = math.log((wrong + 1) / (probe.wrong + 1)) + rate * math.log1p(raced.visits / _UNIT)
     return 1 - error * math.exp(weight * seen - rate * math.log1p(raced.visits_after(left) / _UNIT))
 
 
@@ -194,6 +199,11 @@ class Decision:
                 f"{raced.num_images:,} validation images right ({low:.1%} to {high:.1%}) after "
                 f"{raced.seconds:.0f} s, and is expected at {other.expected:.1%} at the end."
             )
+            if self._below_start(raced):
+                told.append(
+                    "That is below the probe that it started from, as a few steps may bring, so it "
+                    "would go on from there."
+                )
         told.append(
             "What is expected rests also on how the strategies did on other data: a race of so few "
             "images and seconds cannot tell them apart alone."
@@ -207,10 +217,15 @@ class Decision:
         told.extend(self._elsewhere())
         spent = sum(self.seconds.values())
         told.append(
-            f"To find that out took {spent:.0f} s of {self.minutes * 60:.0f} s; what the race "
-            "learnt is where the rest goes on."
+            f"To find that out took {spent:.0f} s of {self.minutes * 60:.0f} s; the rest is for "
+            "the one that was chosen."
         )
         return tuple(told)
+
+    def _below_start(self, raced: Outcome) -> bool:
+        """Whether the race left it worse than the probe that it started from."""
+        probes = [c.raced for c in self.candidates if c.strategy == "probe"]
+        return raced.strategy in TUNED and any(raced.right < probe.right for probe in probes)
 
     def _with_more(self) -> str:
         """What ten times the images would change."""

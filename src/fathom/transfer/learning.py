@@ -13,20 +13,19 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor
 
 from fathom.data.load import Dataset, Split
 from fathom.errors import require
-from fathom.runtime import generator
 from fathom.training.reports import Finished
 from fathom.training.run import write_json
 from fathom.training.session import train
 from fathom.training.setup import load_data
 from fathom.transfer.curves import LearningCurve, Point, fit_curve
+from fathom.transfer.plan import Plan
 from fathom.transfer.probe import fit_probe
 from fathom.transfer.probe_run import checkpoint_of, write_probe
-from fathom.transfer.race import for_race
-from fathom.transfer.session import TRAINED, Ground, Plan, Record, Transfer
+from fathom.transfer.race import for_race, nested
+from fathom.transfer.session import TRAINED, Ground, Record, Transfer
 from fathom.transfer.strategies import Strategy
 
 _SHARES = (1 / 8, 1 / 4, 1 / 2, 1.0)
@@ -179,13 +178,3 @@ def _part(dataset: Dataset, share: float, seed: int) -> Dataset:
     views = None if split.views is None else split.views[chosen]
     splits = {**dataset.splits, "train": Split(split.images.take(chosen), views)}
     return replace(dataset, splits=splits)
-
-
-def nested(targets: Tensor, share: float, seed: int) -> Tensor:
-    """(N,) targets -> positions of a share of each class, at least one, in their order."""
-    found = []
-    for target in torch.unique(targets).tolist():
-        own = (targets == target).nonzero()[:, 0]
-        order = torch.randperm(len(own), generator=generator(seed, "nested", target))
-        found.append(own[order[: max(1, round(share * len(own)))]])
-    return torch.cat(found).sort().values

@@ -11,11 +11,9 @@ import time
 from collections.abc import Generator, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Literal
 
 from fathom.data.catalog import open_catalog
 from fathom.data.load import Dataset
-from fathom.data.settings import DataSettings
 from fathom.data.split import SplitCatalog, split_catalog
 from fathom.data.summary import Summary
 from fathom.errors import require
@@ -29,8 +27,9 @@ from fathom.training.session import train
 from fathom.training.setup import load_data
 from fathom.training.trainer import Attendant
 from fathom.transfer.decision import Candidate, Decision, Outcome, choose, expected_top1
+from fathom.transfer.plan import Plan
 from fathom.transfer.probe_run import checkpoint_of, write_probe
-from fathom.transfer.race import for_race, outcome
+from fathom.transfer.race import for_race, num_judges, outcome, run_leg, thinned
 from fathom.transfer.strategies import (
     TRAINING_PER_LOOK,
     Strategy,
@@ -41,49 +40,9 @@ from fathom.transfer.strategies import (
 )
 from fathom.transfer.survey import Asked, Survey, look_seconds, survey_of
 
-_RACE = 0.04  # of all time, for each strategy that is trained in the race
+_RACE = 0.03  # of all time, for each strategy that is trained in the race
 TRAINED: tuple[Strategy, ...] = ("partial", "finetune", "scratch")
 _SURVEY, _ALONE = 0.12, 0.75  # of all time, at most, for features; where a probe is all there is
-
-
-@dataclass(frozen=True)
-class Plan:
-    """What is to be transferred, in how much time.
-
-    stages: how many of the last ones `partial` trains, None for two (one of two stages).
-    image_size is that of the network's input, in pixels; None leaves it to the time.
-    """
-
-    data: DataSettings
-    backbones: tuple[Backbone, ...]
-    minutes: float
-    strategy: Strategy | Literal["auto"] = "auto"
-    stages: int | None = None
-    image_size: int | None = None
-    seed: int = 0
-    device: str = "auto"
-    trust_images: bool = False
-    cache: bool = True
-
-    def __post_init__(self) -> None:
-        require(self.minutes > 0, f"minutes is {self.minutes:g}; it must be above 0")
-        require(
-            self.stages is None or self.stages >= 1,
-            f"stages is {self.stages}; train the last stage at least",
-        )
-        unused = {
-            "image_size": self.image_size is not None,
-            "trust_images": self.trust_images,
-            "no_cache": not self.cache,
-            "several weights": len(self.backbones) > 1,
-        }
-        given = [name for name, is_given in unused.items() if is_given]
-        require(
-            self.strategy != "scratch" or not given,
-            f"{', '.join(given)}: without effect on training from scratch, which takes no "
-            "pretrained weights; leave out what belongs to them",
-        )
-        require(bool(self.backbones), "no pretrained weights; name some with --weights")
 
 
 @dataclass(frozen=True)
@@ -210,7 +169,7 @@ class Transfer:
         elif self.plan.strategy == "probe":
             yield self._keep_probe(best)
         else:
-            start, _ = self.write_start(best)
+            start, _ = self.write_start(best, self._judges(best))
             yield from self._tune(best, self.plan.strategy, start)
 
     def _probing(self, backbone: Backbone) -> Recipe:
@@ -266,10 +225,10 @@ class Transfer:
         result = survey_of(backbone, model, dataset, asked, runtime=self.runtime)
         return Ground(recipe, dataset, result, stages)
 
-    def write_start(self, best: Ground) -> tuple[Path, Finished]:
-        """The probe as a run, from whose weights others start, measured as the race is."""
+    def write_start(self, best: Ground, judges: int) -> tuple[Path, Finished]:
+        """The probe as a run, from whose weights others start, judged by so many images."""
         folder = self.work / "probe"
-        judged = for_race(best.dataset, self.plan.seed)
+        judged = for_race(best.dataset, self.plan.seed, judges)
         done = write_probe(folder, best.recipe, judged, best.survey.probe, started=self.started)
         return checkpoint_of(folder), done
 
@@ -324,33 +283,42 @@ class Transfer:
             attendant=self.attendant,
         )
 
+    def _share(self) -> float:
+        """Seconds that every strategy which is trained has in the race."""
+        return _RACE * self.plan.minutes * 60
+
+    def _judges(self, best: Ground) -> int:
+        """Validation images that judge the race."""
+        return num_judges(self._share(), best.survey.image_seconds)
+
     def _legs(self, best: Ground, starts: dict[Strategy, Path]) -> Iterator[Outcome]:
-        """Give every strategy the same short time; starts takes where each of them stands."""
-        share = _RACE * self.plan.minutes * 60
-        own = for_race(best.dataset, self.plan.seed)
-        starts["probe"], probed = self.write_start(best)
-        yield outcome("probe", probed, best.survey.seconds, 0)
+        """Give every strategy the same short time; starts takes where each of them goes on: where
+        it stands, or where it came from if it is below that, as after so few steps it may be."""
+        share, judges, seed = self._share(), self._judges(best), self.plan.seed
+        own = for_race(best.dataset, seed, judges)
+        starts["probe"], probed = self.write_start(best, judges)
+        before = outcome("probe", probed, best.survey.seconds, 0, 0.0)
+        yield before
         for strategy in TRAINED:
-            before = time.monotonic()
+            began = time.monotonic()
             if strategy == "scratch":
                 recipe = self.fresh(share)
-                data = for_race(load_data(recipe, None, chosen=self.chosen), self.plan.seed)
+                few = thinned(self.chosen, share, seed, judges)
+                data = for_race(load_data(recipe, None, chosen=few), seed, judges)
             else:
-                recipe = self.tuning(best, strategy, starts["probe"], share)
-                recipe = replace(recipe, select="best")  # so short, it may end below its start
-                data = own
-            done = list(train(recipe, out=self.work / strategy, dataset=data))[-1]
-            assert isinstance(done, Finished)
-            starts[strategy] = checkpoint_of(self.work / strategy)
-            yield outcome(strategy, done, share, done.steps * recipe.batch_size)
-            self.spent[f"race: {strategy}"] = time.monotonic() - before
+                recipe, data = self.tuning(best, strategy, starts["probe"], share), own
+            place = self.work / strategy
+            raced = run_leg(strategy, recipe, data, place, share)
+            below = strategy != "scratch" and raced.right < before.right
+            starts[strategy] = starts["probe"] if below else checkpoint_of(place)
+            yield raced
+            self.spent[f"race: {strategy}"] = time.monotonic() - began
 
     def _race(self, best: Ground) -> Iterator[Record]:
         """Let them race, choose, and go on where the best one stands."""
         starts: dict[Strategy, Path] = {}
         outcomes = list(self._legs(best, starts))
-        left = max(self.left(), 1.0)
-        domain = best.survey.domain
+        left, domain = self._training_left(best), best.survey.domain
         candidates = []
         for raced in outcomes:
             expected = expected_top1(
@@ -370,10 +338,16 @@ class Transfer:
         if winner == "probe":
             yield self._keep_probe(best)
         elif winner == "scratch":
-            recipe = self.fresh(left, start=starts[winner])
+            recipe = self.fresh(max(self.left(), 1.0), start=starts[winner])
             yield from self._train(recipe)
         else:
             yield from self._tune(best, winner, starts[winner])
+
+    def _training_left(self, best: Ground) -> float:
+        """Seconds that are left for steps, less what judging will take at the end."""
+        splits = {"val", best.dataset.judge}
+        judged = sum(len(best.dataset.splits[split].images) for split in splits)
+        return max(self.left() - judged * best.survey.image_seconds, 1.0)
 
     def _decided(self, best: Ground, candidates: Sequence[Candidate]) -> Decision:
         decision = Decision(

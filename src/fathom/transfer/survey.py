@@ -30,6 +30,7 @@ from fathom.transfer.probe import Probe, fit_probe
 from fathom.transfer.similarity import Domain, measure_domain, norm_statistics
 
 _CHECKED = 128  # images of which it is asked whether they fit the weights
+_COMPARED = 64  # of them, those whose statistics are compared with the pretraining's
 _TIMED = 16  # images of a look that is timed
 _MIRRORED_BELOW = 0.4  # of the time for features: mirror images come in where they take no more
 
@@ -227,7 +228,7 @@ def _domain(
         train.targets[first],
         stages=tuple(stage[first] for stage in train.stages),
         logits=None if train.logits is None else train.logits[first],
-        norms=norm_statistics(model, map(view.normalise, torch.split(sample, _TIMED))),
+        norms=norm_statistics(model, map(view.normalise, torch.split(sample[:_COMPARED], _TIMED))),
         seed=seed,
     )
 
