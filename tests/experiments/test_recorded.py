@@ -42,7 +42,9 @@ def test_a_recorded_run_is_a_whole_one(path: Path) -> None:
     assert not results.setting["quick"]
     for seeds in results.cells.values():
         assert sorted(seeds) == results.setting["seeds"]
-    assert len(results.setting["seeds"]) >= 3
+    weights = results.setting["weights"]
+    over_images = results.name == "tta-gain" and weights is not None  # nothing there is random
+    assert len(results.setting["seeds"]) >= (1 if over_images else 3)
     assert stored["findings"]["charts"], "the claims page shows the first"
     assert path.stat().st_size < 200_000
 

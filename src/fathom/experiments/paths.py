@@ -104,8 +104,8 @@ def gradients_by_length(model: ImageClassifier, images: Tensor, targets: Tensor)
     model: a residual network of L blocks, which is put into training mode. The loss is the mean
     cross entropy. Back through a block, what came along paths of k branches goes on through the
     shortcut with k, and through the branch with k + 1. Source: Veit et al. 2016, arXiv:1605.06431,
-    "The importance of short paths in residual networks". Departure: they estimate the size of each
-    length's gradient from some of its paths; this takes all of them, exactly.
+    Section 5. Departure: they estimate the size of each length's gradient from some of its paths;
+    this takes all of them, exactly.
     """
     x = model.train().stem(images).detach().requires_grad_()
     steps = []

@@ -72,8 +72,8 @@ def page() -> Page:
                 draw_paths,
                 tuple(name for name in _CONTROLS if name != "skip"),
                 "Veit et al. 2016, arXiv:1605.06431: a block can be gone through or passed by, so "
-                "L blocks are 2^L paths. They found that in a trained network of 110 layers most "
-                "of the gradient comes along paths that are 10 to 34 layers deep.",
+                "L blocks are 2^L paths. They found that in a network of 110 layers most of the "
+                "gradient comes along paths that are 10 to 34 layers deep.",
             ),
             Card("found", "What training showed", draw_found),
         ),
