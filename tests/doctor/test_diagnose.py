@@ -10,7 +10,7 @@ import pytest
 from fathom.doctor.causes import CAUSES, rank
 from fathom.doctor.diagnose import Verdict, all_checks, diagnose, in_words
 from fathom.doctor.nouns import Finding
-from fathom.doctor.observed import Curve, Exam, Look, Observed
+from fathom.doctor.observed import Curve, Exam, Look, Observed, Passes
 from tests.doctor.making import FINDING
 
 
@@ -63,7 +63,12 @@ def seen() -> Observed:
     """A run of ten steps that was told everything."""
     look = Look(10, 1.0, 0.1, line={"1": 1.0})
     exam = Exam(10, "train", "result", 0.1, 1.0, 512)
-    return Observed(curve=Curve([10], [1.0], [0.5], [0.1]), looks=[look], exams=[exam])
+    return Observed(
+        curve=Curve([10], [1.0], [0.5], [0.1]),
+        looks=[look],
+        exams=[exam],
+        passes=Passes(looks=1),
+    )
 
 
 def test_a_healthy_run_is_one_quiet_line() -> None:

@@ -67,6 +67,23 @@ def test_an_image_that_comes_twice_in_a_batch_counts_twice() -> None:
     assert margins.suspects(5) == [(1, 1)]
 
 
+def test_margins_go_on_where_they_were_left() -> None:
+    source = torch.Generator().manual_seed(0)
+    visits = [
+        (torch.randn(3, 6, generator=source), torch.tensor([1, 0, 5]), torch.tensor([2, 0, 1]))
+        for _ in range(6)
+    ]
+    whole, first, second = (Margins(4, torch.device("cpu")) for _ in range(3))
+    for place, visit in enumerate(visits):
+        whole.add(*visit)
+        (first if place < 3 else second).add(*visit)
+        if place == 2:
+            second.take_up(first.tensors())
+    assert torch.equal(second.areas(), whole.areas())
+    assert second.suspects(10) == whole.suspects(10)
+    assert sum(tensor.element_size() for tensor in whole.tensors().values()) == 12
+
+
 def samples(share: float) -> tuple[Sample, Sample]:
     images, targets = patterns(1000, 0)
     theirs, labels = patterns(500, 1)

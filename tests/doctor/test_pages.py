@@ -126,10 +126,12 @@ def test_figures_of_the_pages() -> None:
     assert f"{0.9999**1000:.1%}".replace("%", " %") in flat("ema-too-slow")
     assert f"which is {0.9**43:.3f}" in flat("schedule-ends-too-early")
     assert 1400 // 32 == 43
+    assert f"{0.99**100:.1%}".replace("%", " %") in flat("norm-statistics-behind")
+    assert 0.9**44 < 0.01 < 0.9**43
     half = math.ceil(math.log(0.5) / math.log(1 - 0.1 * 0.3))
     assert f"3 % at each step, and half of it after {half};" in flat("weight-decay-too-strong")
     assert AdamW().weight_decay / SGD().weight_decay == 100
-    assert f"are {30 * 1000 // 64} steps" in flat("stopped-too-early")
+    assert f"are {30 * math.ceil(1000 / 64)} steps" in flat("stopped-too-early")
     assert f"{SHARE:.0%}".replace("%", " %") in (FOLDER / "watch.md").read_text(encoding="utf-8")
     readme = (FOLDER.parents[1] / "README.md").read_text(encoding="utf-8")
     assert f"[{len(CAUSES)} causes]" in readme

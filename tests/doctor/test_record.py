@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Generator
 from dataclasses import replace
 from pathlib import Path
@@ -13,6 +14,7 @@ import fathom
 from fathom.doctor import Doctor, record
 from fathom.doctor.nouns import Finding
 from fathom.doctor.observed import Exam, Look, Observed
+from fathom.doctor.postmortem import post_mortem
 from fathom.errors import UserError
 from fathom.training.reports import EpochReport, Finished, Report, StepReport, Warned
 from fathom.training.run import Run
@@ -59,6 +61,29 @@ def test_nothing_is_known_without_a_doctor_and_a_damaged_file_is_refused(tmp_pat
     (run.folder / "doctor.json").write_text("{")
     with pytest.raises(UserError, match="damaged"):
         record.read(run)
+    (run.folder / "doctor.json").write_text('{"format": 1}')
+    with pytest.raises(UserError, match=r"doctor\.json: observed is damaged"):
+        record.read(run)
+    assert record.read_margins(run) is None
+    (run.folder / "margins.safetensors").write_text("{")
+    with pytest.raises(UserError, match=r"margins\.safetensors is damaged"):
+        record.read_margins(run)
+
+
+def test_a_file_of_another_format_ends_in_one_message_and_is_left(tmp_path: Path) -> None:
+    out = tmp_path / "run"
+    until(train(recipe(), out=out, attendant=Doctor(every=1)), 3)
+    file = out / "doctor.json"
+    values = json.loads(file.read_text())
+    del values["observed"]["format"], values["observed"]["passes"]["looks"]  # as the first was
+    file.write_text(json.dumps(values))
+    kept = file.read_bytes()
+    message = r"doctor\.json: what was seen is of format 1, and this Fathom reads format 2 only"
+    with pytest.raises(UserError, match=message):
+        post_mortem(out)
+    with pytest.raises(UserError, match=message):
+        list(resume(out, attendant=Doctor(every=1)))
+    assert file.read_bytes() == kept
 
 
 def until(stream: Generator[Report, None, None], step: int) -> list[Report]:
@@ -84,6 +109,10 @@ def test_a_resumed_run_shows_what_a_whole_one_does(tmp_path: Path) -> None:
     looks = [[look.step for look in seen_in(run).looks] for run in (whole, parts)]
     assert set(looks[1]) >= set(looks[0]) - {4}, "the first step after a start has no judges"
     assert seen_in(parts).over
+    suspects = [seen_in(run).labels.suspects for run in (whole, parts)]
+    assert suspects[0]
+    assert suspects[0] == suspects[1], "margins go on where they were left"
+    assert not (parts / "margins.safetensors").exists()
 
 
 def test_a_killed_run_has_been_written_after_its_epochs(tmp_path: Path) -> None:

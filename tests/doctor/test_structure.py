@@ -1,7 +1,18 @@
 import torch
+import torchvision
+from timm.layers import drop
 from torch import Tensor, nn
 
-from fathom.doctor.structure import kind_of, read_structure, ways, weights_of
+from fathom import regularize
+from fathom.doctor.structure import (
+    any_training,
+    drop_rate,
+    hang_on,
+    kind_of,
+    read_structure,
+    ways,
+    weights_of,
+)
 from fathom.models.registry import build_model
 
 from .checks.made import Tiny
@@ -89,3 +100,45 @@ def test_fan_in_of_grouped_and_transposed_convolutions() -> None:
 def test_containers_are_nothing_to_look_at() -> None:
     assert kind_of(nn.Sequential()) is None
     assert kind_of(nn.GroupNorm(1, 1)) == "norm"
+
+
+def test_everything_that_drops_is_known_with_its_rate() -> None:
+    known: list[nn.Module] = [
+        nn.Dropout(0.25), nn.Dropout2d(0.25), nn.AlphaDropout(0.25),
+        regularize.Dropout(0.25), regularize.PlainDropout(0.25),
+        regularize.StochasticDepth(0.25), regularize.DropBlock(0.25),
+        torchvision.ops.StochasticDepth(0.25, "row"), torchvision.ops.DropBlock2d(0.25, 3),
+        drop.DropPath(0.25), drop.DropBlock2d(0.25),
+    ]  # fmt: skip
+    assert [drop_rate(module) for module in known] == [0.25] * len(known)
+    assert {kind_of(module) for module in known} == {"dropout"}
+    assert drop_rate(drop.DropPath(0.0)) == 0
+    assert drop_rate(nn.ReLU()) is None
+
+
+def test_the_mode_of_a_model_is_that_of_what_has_two() -> None:
+    model = nn.Sequential(nn.Linear(2, 2), regularize.StochasticDepth(0.5))
+    assert any_training(model)
+    model[1].eval()
+    assert not any_training(model)
+    model.eval()[1].train()
+    assert any_training(model)
+    assert any_training(nn.Sequential(nn.Linear(2, 2)))
+
+
+def test_what_hangs_on_weights_is_asked_without_changing_a_bit() -> None:
+    torch.manual_seed(0)
+    used, unused = nn.Linear(3, 3), nn.Linear(3, 3)
+    x = torch.randn(4, 3)
+    kept = [p.clone() for p in (*used.parameters(), *unused.parameters())]
+
+    def answers() -> Tensor:
+        unused(x)
+        logits: Tensor = used(x)
+        return logits
+
+    assert hang_on([unused.weight, used.weight], answers)
+    assert hang_on([used.weight, used.weight], answers)  # shared by two layers
+    assert not hang_on([unused.weight], answers)
+    for before, after in zip(kept, (*used.parameters(), *unused.parameters()), strict=True):
+        assert torch.equal(before, after)

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 import torch
 import torch.nn.functional as F
+from timm.layers.drop import DropPath
 from torch import Tensor, nn
 
 import fathom
@@ -15,10 +16,19 @@ from fathom.doctor import Observed
 from fathom.doctor.signals import Pass
 from fathom.doctor.watch import Watch
 from fathom.errors import UserError
+from fathom.regularize import DropBlock, StochasticDepth
 
 from .checks.made import Tiny, pictures
 
 IMAGES, TARGETS = pictures(64)
+
+
+class Detached(Tiny):
+    """All but the head is cut off."""
+
+    def forward(self, images: Tensor) -> Tensor:
+        logits: Tensor = self.head(self.drop(self.features(images).detach()))
+        return logits
 
 
 def slow_line(*_: Any) -> dict[str, tuple[float, float]]:
@@ -237,6 +247,35 @@ def test_gradients_that_the_optimizer_does_not_hold_are_not_its_to_clear() -> No
     watch = fathom.watch(model, optimizer, every=1)
     plain(model, optimizer, watch)
     assert (watch.observed.passes.not_cleared, watch.observed.passes.cleared) == (0, 5)
+
+
+def test_all_kinds_of_dropout_are_seen_in_evaluation() -> None:
+    for layer in (nn.Dropout(0.5), StochasticDepth(0.5), DropPath(0.5), DropBlock(0.5, 3)):
+        model = Tiny()
+        model.drop = nn.Dropout(0.0)
+        model.features[5] = layer
+        optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+        watch = fathom.watch(model, optimizer)
+        plain(model, optimizer, watch)
+        for mode in (model.train, model.eval):
+            mode()
+            with torch.no_grad():
+                model(IMAGES)
+        assert watch.observed.passes.evaluating_with_dropout == 1, layer
+
+
+def test_asking_what_hangs_on_silent_layers_leaves_all_bits() -> None:
+    states = []
+    for watched in (False, True):
+        torch.manual_seed(0)
+        model = Detached(dropout=0.5)
+        optimizer = torch.optim.SGD(model.parameters(), lr=0.05, momentum=0.9)
+        watch = fathom.watch(model, optimizer, every=1) if watched else None
+        plain(model, optimizer, watch)
+        states.append({**model.state_dict(), "random": torch.get_rng_state()})
+    assert watch is not None
+    assert [bool(look.cut_off) for look in watch.observed.looks] == [False, *[True] * 5]
+    assert all(torch.equal(states[0][name], value) for name, value in states[1].items())
 
 
 @pytest.mark.parametrize("options", [{"share": 0.0}, {"share": 1.0}, {"every": 0}])

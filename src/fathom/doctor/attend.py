@@ -19,6 +19,7 @@ from fathom.doctor.labels import Margins
 from fathom.doctor.nouns import Finding
 from fathom.doctor.observed import Exam, Observed, Task
 from fathom.doctor.sharing import leaked_in
+from fathom.doctor.splits import furthest
 from fathom.doctor.watch import SHARE, Watch
 from fathom.errors import UserError
 from fathom.evaluate import Evaluation, evaluate
@@ -78,14 +79,7 @@ class Doctor:
 
     def _after(self, trainer: Trainer, report: Report) -> Iterator[Report]:
         if isinstance(report, Started):
-            state = trainer.state
-            self.watch = Watch(state.model, state.optimizer, share=self.share, every=self.every)
-            self.watch.steps = state.step
-            self._stored = time.monotonic()
-            if trainer.checkpoint is not None:
-                self._go_on(trainer)
-            self.observed.task = task_of(trainer)
-            self._look_for_leaks(trainer)
+            self._begin(trainer)
         elif isinstance(report, StepReport) and self.watch is not None:
             targets = None if trainer.batch is None else trainer.batch.targets
             self._take_margins(trainer)
@@ -97,17 +91,28 @@ class Doctor:
             if self._store_seconds <= self.share * (time.monotonic() - self._stored):
                 self._store(trainer)
 
-    def _go_on(self, trainer: Trainer) -> None:
-        """Take up what was seen before a resumed run was left."""
-        seen = record.read(trainer.run)
+    def _begin(self, trainer: Trainer) -> None:
+        """Take up what was seen before a resumed run was left. Until that is read there is no
+        watch, so that nothing is written over a file that cannot be."""
+        state, resumed = trainer.state, trainer.checkpoint is not None
+        seen = record.read(trainer.run) if resumed else None
+        margins = record.read_margins(trainer.run) if resumed else None
+        self.watch = Watch(state.model, state.optimizer, share=self.share, every=self.every)
+        self.watch.steps = state.step
+        self._stored = time.monotonic()
         if seen is not None:
-            record.forget_after(seen, trainer.state.step)
+            record.forget_after(seen, state.step)
             seen.structure = self.observed.structure
             vars(self.observed).update(vars(seen))
+        if margins is not None:
+            self._margins = _no_margins(trainer)
+            self._margins.take_up(margins)
+        self.observed.task = task_of(trainer)
+        self._look_for_leaks(trainer)
 
     def _finish(self, trainer: Trainer, report: Finished) -> None:
         found = report.evaluation
-        self.observed.exams.append(_exam(found, report.steps, found.split, "result"))
+        self.observed.add_exam(_exam(found, report.steps, found.split, "result"))
         self.observed.over = True
         self._examine(trainer, report.steps, last=True)
         self._look_at_data(trainer, report.steps)
@@ -132,7 +137,7 @@ class Doctor:
         with watch.looking_away():
             for split, weights, model in pairs:
                 found = examined(trainer, model, split)
-                self.observed.exams.append(_exam(found, step, split, weights))
+                self.observed.add_exam(_exam(found, step, split, weights))
         self._exam_seconds = time.monotonic() - began
         watch.cost += self._exam_seconds
 
@@ -151,8 +156,7 @@ class Doctor:
             return
         if len(logits) == len(batch.targets):
             if self._margins is None:
-                count = len(trainer.dataset.splits["train"].images)
-                self._margins = Margins(count, logits.device)
+                self._margins = _no_margins(trainer)
             self._margins.add(logits, batch.targets, batch.positions)
 
     def _look_at_data(self, trainer: Trainer, step: int) -> None:
@@ -160,13 +164,15 @@ class Doctor:
         assert self.watch is not None
         shown = shown_sample(trainer)
         plain = plain_sample(trainer, "train", None if shown is None else shown.places)
-        look_at_plain(self.observed, plain, plain_sample(trainer, trainer.watched), shown)
+        judged = plain_sample(trainer, trainer.watched)
+        look_at_plain(self.observed, plain, judged, shown)
+        self.observed.sharing.apart = furthest(plain, judged, augmented=False)
         if shown is not None:
             with self.watch.looking_away():
                 found = examine(
                     trainer.state.usable, shown, split="augmented", step=step, augmented=True
                 )
-            self.observed.exams.append(found)
+            self.observed.add_exam(found)
         if self._margins is not None:
             images, names = trainer.dataset.splits["train"].images, trainer.dataset.class_names
             self.observed.labels.suspects = [
@@ -179,9 +185,15 @@ class Doctor:
         began = time.monotonic()
         self.findings = diagnose(self.observed, early=not ended)
         record.write(trainer.run, self.observed, self.findings, seconds=self.watch.cost)
+        going_on = None if ended or self._margins is None else self._margins.tensors()
+        record.write_margins(trainer.run, going_on)
         self._stored = time.monotonic()
         self._store_seconds = self._stored - began
         self.watch.cost += self._store_seconds
+
+
+def _no_margins(trainer: Trainer) -> Margins:
+    return Margins(len(trainer.dataset.splits["train"].images), trainer.runtime.device)
 
 
 def _planned(trainer: Trainer) -> int | None:

@@ -63,12 +63,21 @@ _ALL = (
         "The average of the weights still holds the beginning",
         (*_SLOW, "overfitting"),
     ),
+    Cause(
+        "norm-statistics-behind",
+        "modes",
+        "Batch norms still hold the statistics of the beginning",
+        (*_SLOW, "overfitting"),
+    ),
     # What is wrong with the data.
     Cause("input-range", "data", "Inputs have the wrong range or are not normalised", _BROKEN),
     Cause("input-statistics", "data", "Inputs are normalised otherwise than the weights expect"),
     Cause("channel-order", "data", "Colour channels are in the wrong order"),
     Cause("blank-images", "data", "Images are blank"),
     Cause("leakage", "data", "Validation images are training images, too"),
+    Cause(
+        "splits-differ", "data", "Validation images differ from training images", ("overfitting",)
+    ),
     Cause("classes-shifted", "data", "Classes are numbered otherwise in validation"),
     Cause(
         "labels-shuffled",
@@ -134,6 +143,11 @@ _ALL = (
     Cause("stopped-too-early", "generalisation", "Stopped while it still improved"),
     Cause("underfitting", "generalisation", "The network is too small or held back too much"),
     Cause("overfitting", "generalisation", "The network learns its images by heart"),
+    Cause(
+        "little-carries-over",
+        "generalisation",
+        "Validation comes to little, and the cause was not found",
+    ),
 )
 
 CAUSES = {cause.id: cause for cause in _ALL}

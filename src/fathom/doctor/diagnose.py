@@ -26,11 +26,16 @@ class Verdict:
     def __str__(self) -> str:
         seen = self.observed
         last = max([*seen.curve.step[-1:], *(look.step for look in seen.looks[-1:])], default=0)
-        if not last and self.healthy:
+        if last:
+            looked = f"{last:,} steps, {seen.passes.looks:,} of them looked at closely"
+        elif seen.inputs.images:
+            looked = f"before the first step, by {seen.inputs.images:,} images"
+        elif self.healthy:
             return f"nothing can be said: no step was seen. {_CALL}"
-        head = f"{self._count()} ({last:,} steps, {len(seen.looks):,} of them looked at closely)"
-        told = "\n\n".join([head, *map(in_words, self.findings)])
-        return told + "".join(f"\nnot judged: {gap}" for gap in _gaps(seen))
+        else:
+            looked = "no step was seen"
+        told = "\n\n".join([f"{self._count()} ({looked})", *map(in_words, self.findings)])
+        return told + "".join(f"\nnot judged: {gap}" for gap in _gaps(seen) if last)
 
     def _count(self) -> str:
         if self.healthy:
@@ -93,14 +98,17 @@ def all_checks() -> dict[str, Check]:
     return {cause: known[cause] for cause in CAUSES if cause in known}
 
 
+_UNKNOWN = {"nothing-learnt", "little-carries-over"}  # said only where nothing better is known
+
+
 def diagnose(seen: Observed, *, early: bool = False) -> list[Finding]:
     """The findings, in the order of what to mend first; none for a healthy run.
 
     early: only those that no later step can take back, for warnings while the run goes on.
     """
     found = {f.cause: f for f in _findings(seen, early)}
-    if len(found) > 1:
-        found.pop("nothing-learnt", None)  # said only where nothing better is known
+    if found.keys() - _UNKNOWN:
+        found = {cause: finding for cause, finding in found.items() if cause not in _UNKNOWN}
     hidden = {other for cause in found for other in CAUSES[cause].hides}
     return sorted(
         (finding for cause, finding in found.items() if cause not in hidden),

@@ -18,17 +18,21 @@ from fathom.doctor.feed import (
     chance_kept,
     evaluated_view,
     places_of,
+    read_inputs,
     sample,
 )
 from fathom.doctor.labels import neighbours
 from fathom.doctor.line import logits_of, untouched
 from fathom.doctor.observed import Exam, Observed
+from fathom.doctor.splits import furthest
+from fathom.errors import UserError
 
 IMAGES = 512  # of an exam
 MOST_CLASSES = 200  # of a matrix that is kept
 _ROWS = 128
 _ALL = 5000  # images of a split that are read only to see whether they are in the other one
 _NAMED = 20  # of leaked images
+_FIRST, _FIRST_SECONDS = 128, 20.0  # images that are looked at before the first step
 
 
 def examine(
@@ -55,6 +59,23 @@ def examine(
     loss = float(F.cross_entropy(logits, some.targets))
     right = float((named == some.targets).float().mean())
     return Exam(step, split, weights, loss, right, len(named), matrix, augmented)
+
+
+def ask_first(seen: Observed, model: nn.Module, train: Loader) -> None:
+    """Take in how training images are prepared, before any step.
+
+    128 of them are asked about, since fewer do not tell the order of channels for certain
+    (docs/results/transfer.md). Raises UserError where they do not come as images with classes.
+    """
+    with chance_kept():
+        shown = sample(train, images=_FIRST, seconds=_FIRST_SECONDS)
+    if shown is None:
+        raise UserError(
+            "train= does not give batches of (N, C, H, W) images with (N,) classes, which is what "
+            "can be checked before the first step; go on without check()"
+        )
+    images = shown.images.to(next(model.parameters()).device)
+    seen.inputs = read_inputs(model, images, pretrained=seen.task.pretrained, asked=_FIRST)
 
 
 def ask(
@@ -117,6 +138,8 @@ def _ask_train(
         seen.exams.append(examine(model, shown, split="augmented", step=step, augmented=True))
     if plain is not None:
         look_at_plain(seen, plain, judged, shown if moving else None)
+    if judged is not None and not seen.sharing.moving:
+        seen.sharing.apart = furthest(shown, judged, augmented=moving)
     if val is not None and places_of(val):
         _ask_sharing(seen, loader, cast(DataLoader[Any], val), dataset)
 

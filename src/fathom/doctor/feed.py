@@ -46,10 +46,13 @@ def comes_trained(model: nn.Module) -> bool:
     return any(n.running_mean is not None and bool(n.running_mean.any()) for n in norms)
 
 
-def read_inputs(model: nn.Module, images: Tensor, *, pretrained: bool) -> Inputs:
+def read_inputs(
+    model: nn.Module, images: Tensor, *, pretrained: bool, asked: int = _ASKED
+) -> Inputs:
     """(N, C, H, W) images as the network is given them -> what they are like; model as it was.
 
-    pretrained: ask batch norms that came trained whether another preparation would suit them.
+    pretrained: ask batch norms that came trained whether another preparation would suit them, with
+    the first images, so many are asked.
     """
     values = images.detach().float()
     channels = [d for d in range(values.dim()) if d != 1]
@@ -62,7 +65,7 @@ def read_inputs(model: nn.Module, images: Tensor, *, pretrained: bool) -> Inputs
         entering=_entering(model, images),
     )
     if pretrained:
-        _ask_weights(model, values[:_ASKED], found)
+        _ask_weights(model, values[:asked], found)
     return found
 
 

@@ -8,6 +8,7 @@ does not learn.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import torch
@@ -86,14 +87,13 @@ class Margins:
     the image is met, before that step; the area is its mean. Wrong labels are learnt against all
     images like them, late or never, and have the lowest areas.
 
-    Source: Pleiss, Zhang, Elenberg and Weinberger 2020, arXiv:2001.10528, Section 3, equations 1
-    and 2.
+    Source: Pleiss, Zhang, Elenberg and Weinberger 2020, arXiv:2001.10528.
     """
 
     def __init__(self, images: int, device: torch.device) -> None:
         self.sums = torch.zeros(images, device=device)
         self.visits = torch.zeros(images, device=device)
-        self.others = torch.zeros(images, dtype=torch.int64, device=device)
+        self.others = torch.zeros(images, dtype=torch.int32, device=device)
 
     def add(self, logits: Tensor, targets: Tensor, positions: Tensor) -> None:
         """(N, K) logits, (N,) classes and (N,) places among the training images."""
@@ -102,7 +102,16 @@ class Margins:
         others = logits.scatter(1, targets[:, None], -torch.inf).max(1)
         self.sums.index_add_(0, places, (label - others.values).float())
         self.visits.index_add_(0, places, torch.ones_like(self.sums[places]))
-        self.others[places] = others.indices
+        self.others[places] = others.indices.int()
+
+    def tensors(self) -> dict[str, Tensor]:
+        """What `take_up` goes on with: 12 bytes an image."""
+        return {"sums": self.sums, "visits": self.visits, "others": self.others}
+
+    def take_up(self, tensors: Mapping[str, Tensor]) -> None:
+        """Go on from the `tensors` of former margins of the same images."""
+        for name, mine in self.tensors().items():
+            mine.copy_(tensors[name])
 
     def areas(self) -> Tensor:
         """(images,) mean margins; those never met have infinite ones."""

@@ -6,11 +6,16 @@ that the living run gave, and thresholds can be judged again without training an
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, field, fields, is_dataclass
-from types import UnionType
-from typing import Any, get_args, get_origin, get_type_hints
+from dataclasses import asdict, dataclass, field
+from typing import Any
 
-_MOST_STEPS = 2000  # points that the curve keeps
+from fathom.doctor.stored import damaged, read
+from fathom.errors import require
+
+FORMAT = 2  # of what is stored; one more whenever a field comes, goes or means something else
+MOST_STEPS = 2000  # points that the curve keeps
+MOST_LOOKS = 200
+_FIRST_AND_LAST = 20  # looks that are kept at either end
 
 
 @dataclass
@@ -18,10 +23,10 @@ class LayerFacts:
     """A layer that has weights, or that normalises, drops or activates.
 
     kind: "conv", "linear", "norm", "dropout", "act". trainable: some weight requires a gradient.
-    optimised: the optimizer has every trainable weight. gradient: a gradient came, at the last look
-    (None before the first). frozen: some weights do not require a gradient. class_name: as PyTorch
-    calls the module. fan_in: inputs of one output of a convolution or a linear layer, weights: how
-    many its kernel or matrix has.
+    optimised: the optimizer has every trainable weight. frozen: some weights do not require a
+    gradient. class_name: as PyTorch calls the module. fan_in: inputs of one output of a convolution
+    or a linear layer, weights: how many its kernel or matrix has. momentum: of the running
+    statistics of a batch norm, None for the mean of all batches, and for other layers.
     """
 
     name: str
@@ -30,10 +35,10 @@ class LayerFacts:
     params: int = 0
     trainable: bool = False
     optimised: bool = True
-    gradient: bool | None = None
     frozen: bool = False
     fan_in: int = 0
     weights: int = 0
+    momentum: float | None = None
 
 
 @dataclass
@@ -91,7 +96,7 @@ class Curve:
         self.loss.append(loss)
         self.top1.append(top1)
         self.lr.append(lr)
-        if len(self.step) > _MOST_STEPS:
+        if len(self.step) > MOST_STEPS:
             self.stride *= 2
             kept = [place for place, at in enumerate(self.step) if at % self.stride == 0]
             self.step = [self.step[place] for place in kept]
@@ -137,7 +142,9 @@ class Look:
     outputs. top_share: the share of the batch's images that get the most frequent answer, and
     label_share that of the most frequent label. decay: the share of the weights that weight decay
     takes away in a step, momentum counted in; 0 where it cannot be told, as in Adam with L2.
-    moving: parameters whose gradient was not zero when the optimizer stepped.
+    moving: parameters whose gradient was not zero when the optimizer stepped. cut_off: layers that
+    the images went through and that the logits hang on, and whose weights ask for a gradient, but
+    got none, not even one of zero.
     """
 
     step: int
@@ -154,6 +161,7 @@ class Look:
     label_share: float = 0.0
     decay: float = 0.0
     moving: int | None = None
+    cut_off: list[str] = field(default_factory=list)
 
 
 @dataclass
@@ -182,10 +190,10 @@ class Passes:
 
     evaluating: without gradients, once training has begun. frozen_norms_moving: most batch norms
     whose weights are frozen but that averaged over the batch in one pass. least_values and
-    least_images: fewest values of a channel, and images, that a batch norm averaged over. Of the
-    looks, those at which the outputs were shares of one (probabilities), or lay between 0 and 1
-    otherwise (sigmoids); and those at which the loss told was that of outputs as logits
-    (loss_of_logits), or as probabilities.
+    least_images: fewest values of a channel, and images, that a batch norm averaged over. looks:
+    how many there were; of these, those at which the outputs were shares of one (probabilities),
+    or lay between 0 and 1 otherwise (sigmoids); and those at which the loss told was that of
+    outputs as logits (loss_of_logits), or as probabilities.
     """
 
     training: int = 0
@@ -199,6 +207,7 @@ class Passes:
     backward: int = 0
     least_values: int = 0
     least_images: int = 0
+    looks: int = 0
     probabilities: int = 0
     sigmoids: int = 0
     loss_of_logits: int = 0
@@ -278,13 +287,26 @@ class Labels:
 
 
 @dataclass
+class Apart:
+    """A respect in which splits differ. effect: difference of the means within a class, over the
+    pooled standard deviation; error: its standard error, were they alike. augmented: the training
+    images were."""
+
+    respect: str
+    effect: float
+    error: float
+    augmented: bool
+
+
+@dataclass
 class Sharing:
     """Images that stand in both splits, and what reading them shows.
 
     judged: validation images that were looked for among the training images, leaked: those found.
     same_streams: two fresh workers drew the same augmentations; None where it was not asked.
     moving: of the validation images read twice, the share that differ. blank: share of the training
-    images, not augmented, that are of one colour, of `plain` images looked at.
+    images, not augmented, that are of one colour, of `plain` images looked at. apart: in which
+    respect validation images are least like training images of their class.
     """
 
     leaked: int = 0
@@ -294,6 +316,7 @@ class Sharing:
     moving: float = 0.0
     blank: float = 0.0
     plain: int = 0
+    apart: Apart | None = None
 
 
 @dataclass
@@ -313,30 +336,44 @@ class Observed:
     diverged: int | None = None
     over: bool = False
 
+    def add_look(self, look: Look) -> None:
+        """Take in a look. Of more than 200 the first and the last 20 are kept, and between them
+        those that lie furthest apart."""
+        self.passes.looks += 1
+        self.looks.append(look)
+        if len(self.looks) > MOST_LOOKS:
+            inner = range(_FIRST_AND_LAST, len(self.looks) - _FIRST_AND_LAST)
+            del self.looks[min(inner, key=self._gap_without)]
+
+    def _gap_without(self, place: int) -> int:
+        return self.looks[place + 1].step - self.looks[place - 1].step
+
+    def add_exam(self, exam: Exam) -> None:
+        """Take in an exam. Only the last of its kind keeps its matrix."""
+        for former in self.exams:
+            if (former.split, former.weights) == (exam.split, exam.weights):
+                former.matrix = None
+        self.exams.append(exam)
+
     def to_dict(self) -> dict[str, Any]:
-        """Plain JSON values."""
-        return asdict(self)
+        """Plain JSON values, and the number of their format."""
+        return {"format": FORMAT, **asdict(self)}
 
     @classmethod
-    def from_dict(cls, values: dict[str, Any]) -> Observed:
-        """The inverse of `to_dict`."""
-        found: Observed = _read(cls, values)
+    def from_dict(cls, values: Any) -> Observed:
+        """The inverse of `to_dict`.
+
+        Raises UserError for another format, and for damaged values: a field too many, one that is
+        missing, or one of another type.
+        """
+        if not isinstance(values, dict):
+            raise damaged("observed", values, "fields")
+        known = values.get("format", 1)  # the first format had no number
+        require(
+            known == FORMAT,
+            f"what was seen is of format {known}, and this Fathom reads format {FORMAT} only; use "
+            "the version that wrote it",
+        )
+        kept = {name: value for name, value in values.items() if name != "format"}
+        found: Observed = read(cls, kept, "observed")
         return found
-
-
-def _read(kind: Any, value: Any) -> Any:
-    """A JSON value as a field of this type."""
-    origin, inner = get_origin(kind), get_args(kind)
-    if is_dataclass(kind) and isinstance(kind, type):
-        hints = get_type_hints(kind)
-        known = [f.name for f in fields(kind) if f.name in value]  # an older file lacks some
-        return kind(**{name: _read(hints[name], value[name]) for name in known})
-    if origin is UnionType:  # of something and None
-        return None if value is None else _read(inner[0], value)
-    if origin is list:
-        return [_read(inner[0], item) for item in value]
-    if origin is tuple:
-        return tuple(value)
-    if origin is dict:
-        return {key: _read(inner[1], item) for key, item in value.items()}
-    return value

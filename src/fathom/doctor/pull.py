@@ -37,8 +37,8 @@ def decay_of(optimizer: torch.optim.Optimizer) -> float:
     """The share of the weights that weight decay alone takes away in a step; 0 where it cannot be
     told, as for Adam, whose L2 penalty is divided by the gradients' size.
 
-    lr * wd for decoupled decay (Loshchilov and Hutter 2017, arXiv:1711.05101), lr * wd /
-    (1 - momentum) for SGD, whose momentum adds up the pull of many steps.
+    lr * wd for decoupled decay (Loshchilov and Hutter 2017, arXiv:1711.05101; the factor lr is
+    PyTorch's), lr * wd / (1 - momentum) for SGD, whose momentum adds up the pull of many steps.
     """
     shares = [0.0]
     for group in optimizer.param_groups:

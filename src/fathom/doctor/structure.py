@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 import torch
@@ -13,6 +13,7 @@ from torch.nn.modules.dropout import _DropoutNd
 from torch.nn.modules.instancenorm import _InstanceNorm
 
 from fathom.doctor.observed import LayerFacts, Structure
+from fathom.regularize import DropBlock, Dropout, PlainDropout, StochasticDepth
 
 BatchNorm = _BatchNorm
 _ACTS = (
@@ -26,6 +27,33 @@ BOUNDED: dict[type[nn.Module], tuple[float, float]] = {
     nn.Sigmoid: (0.0, 1.0),
 }
 _NORMS = (_BatchNorm, _InstanceNorm, nn.LayerNorm, nn.GroupNorm, nn.RMSNorm)
+_SAME = 1e-4  # of the answers, by which two readings of the same ones may differ
+_OURS = (Dropout, PlainDropout, StochasticDepth, DropBlock)
+_THEIRS = ("StochasticDepth", "DropPath", "DropBlock2d", "DropBlock3d")  # of torchvision and timm
+
+
+def drop_rate(module: nn.Module) -> float | None:
+    """The probability with which a module drops values, regions or whole branches while training;
+    None where it is no such module. Knows those of PyTorch, Fathom, torchvision and timm."""
+    if isinstance(module, _DropoutNd):
+        return module.p
+    if isinstance(module, _OURS):
+        return module.drop
+    if type(module).__name__ in _THEIRS:
+        rate = getattr(module, "p", None) or getattr(module, "drop_prob", None)
+        return float(rate or 0.0)
+    return None
+
+
+def any_training(model: nn.Module) -> bool:
+    """Whether anything that knows two modes is in that of training; True where nothing does."""
+    known = False
+    for module in model.modules():
+        if isinstance(module, BatchNorm) or drop_rate(module) is not None:
+            if module.training:
+                return True  # as at once in nearly every pass, so that this costs next to nothing
+            known = True
+    return model.training and not known
 
 
 def kind_of(module: nn.Module) -> str | None:
@@ -36,7 +64,7 @@ def kind_of(module: nn.Module) -> str | None:
         return "linear"
     if isinstance(module, _NORMS):
         return "norm"
-    if isinstance(module, _DropoutNd):
+    if drop_rate(module) is not None:
         return "dropout"
     return "act" if isinstance(module, _ACTS) else None
 
@@ -77,6 +105,7 @@ def read_structure(model: nn.Module, optimizer: torch.optim.Optimizer) -> Struct
                 frozen=bool(own) and len(wanted) < len(own),
                 fan_in=fan_in,
                 weights=weights,
+                momentum=module.momentum if isinstance(module, BatchNorm) else None,
             )
         )
     every = [p for p in model.parameters() if p.requires_grad]
@@ -85,6 +114,20 @@ def read_structure(model: nn.Module, optimizer: torch.optim.Optimizer) -> Struct
         params=sum(p.numel() for p in every),
         unoptimised_params=sum(p.numel() for p in every if id(p) not in held),
     )
+
+
+def hang_on(weights: Iterable[Tensor], answer: Callable[[], Tensor]) -> bool:
+    """Whether the answers, (N, K) logits, hang on these weights: they change their sign to see it,
+    and change it back, which leaves them as they were, bit by bit."""
+    held = list({id(w): w for w in weights}.values())
+    with torch.no_grad():
+        before = answer()
+        torch._foreach_neg_(held)
+        try:
+            apart = answer() - before
+        finally:
+            torch._foreach_neg_(held)
+    return not float(apart.norm()) <= _SAME * float(before.norm())
 
 
 def _sizes(module: nn.Module, kind: str) -> tuple[int, int]:

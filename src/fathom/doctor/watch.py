@@ -25,16 +25,23 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.nn.modules.dropout import _DropoutNd
 
 from fathom.doctor.diagnose import Verdict, diagnose
-from fathom.doctor.exam import ask
+from fathom.doctor.exam import ask, ask_first
 from fathom.doctor.feed import Labelled, Loader, comes_trained, read_inputs
 from fathom.doctor.line import judged, logits_of, losses_along, untouched
 from fathom.doctor.observed import Look, Observed
 from fathom.doctor.pull import Pull, decay_of, steps_of
 from fathom.doctor.signals import Pass, look_at_logits, reading
-from fathom.doctor.structure import BatchNorm, read_structure, ways, weights_of
+from fathom.doctor.structure import (
+    BatchNorm,
+    any_training,
+    drop_rate,
+    hang_on,
+    read_structure,
+    ways,
+    weights_of,
+)
 from fathom.errors import require
 
 SHARE = 0.02  # of the time of training that looks may take
@@ -140,6 +147,19 @@ class Watch:
             handle.remove()
         self._handles = []
 
+    def check(self) -> Verdict:
+        """What is wrong already, before the first step: with what the optimizer holds, and with how
+        the images of `train` are prepared, which pretrained weights are asked about.
+
+        Raises UserError without `train`, and once there was a step.
+        """
+        require(self.steps == 0, "check() is for before the first step; verdict() judges the run")
+        require(self._train is not None, "give fathom.watch the training images, as train=")
+        assert self._train is not None
+        with self.looking_away():
+            ask_first(self.observed, self.model, self._train)
+        return Verdict(diagnose(self.observed, early=True), self.observed)
+
     def verdict(self) -> Verdict:
         """What is wrong, and what to do; asks the loaders first, where there are some."""
         step, seen = self.steps, self.observed
@@ -188,7 +208,7 @@ class Watch:
         self._images = self._logits = None
         self.cost += time.monotonic() - began
         if looked:
-            self._look_seconds = self.cost / len(self.observed.looks)
+            self._look_seconds = self.cost / self.observed.passes.looks
         self._looking = self._due()
         return looked
 
@@ -238,7 +258,7 @@ class Watch:
             return
         self._told = None  # of a pass that the optimizer made no step of
         self.observed.passes.training += 1
-        self.observed.passes.training_in_eval_mode += not _any_training(model)
+        self.observed.passes.training_in_eval_mode += not any_training(model)
         self._images = inputs[0] if inputs and isinstance(inputs[0], Tensor) else None
         if self._looking and self._pass is None:
             self._pass = Pass()
@@ -255,7 +275,7 @@ class Watch:
             m.training for m in modules if isinstance(m, BatchNorm)
         )
         passes.evaluating_with_dropout += any(
-            m.training and m.p > 0 for m in modules if isinstance(m, _DropoutNd)
+            m.training and (drop_rate(m) or 0.0) > 0 for m in modules
         )
 
     def _leave(self, _model: nn.Module, _inputs: Any, output: Any) -> None:
@@ -326,9 +346,6 @@ class Watch:
         look.decay = decay_of(self.optimizer)
         look.moving = self._moving
         look.weights = steps_of(self.model, self._before, self._gradients)
-        for layer in seen.structure.layers:
-            if layer.name in look.weights:
-                layer.gradient = look.weights[layer.name].gradient > 0
         if self._logits is not None and self._logits.dim() == 2:
             seen.task.num_classes = seen.task.num_classes or self._logits.shape[1]
             look_at_logits(self._logits, targets, look, seen.passes)
@@ -339,7 +356,7 @@ class Watch:
                 trained = seen.task.pretrained
                 seen.inputs = read_inputs(self.model, self._images, pretrained=trained)
         found.count(seen.passes)
-        seen.looks.append(look)
+        seen.add_look(look)
 
     def _look_along(self, look: Look, judges: _Judges) -> None:
         found = losses_along(self.model, self._before, judges.images, judges.targets)
@@ -348,12 +365,22 @@ class Watch:
         with untouched(self.model):
             self.model.eval()
             look.modes["eval"] = judged(self.model, judges.images, judges.targets)
+        look.cut_off = self._cut_off(look, judges.images)
 
+    def _cut_off(self, look: Look, images: Tensor) -> list[str]:
+        silent = {
+            name: p
+            for name, p in weights_of(self.model)
+            if p.requires_grad and name in look.signals and name not in self._gradients
+        }
+        if not silent or not self._gradients:
+            return []
 
-def _any_training(model: nn.Module) -> bool:
-    """Whether anything that knows two modes is in that of training; True where nothing does."""
-    known = [m for m in model.modules() if isinstance(m, BatchNorm | _DropoutNd)]
-    return any(m.training for m in known) if known else model.training
+        def answers() -> Tensor:
+            with untouched(self.model):
+                return logits_of(self.model.eval()(images)).float()
+
+        return list(silent) if hang_on(silent.values(), answers) else []
 
 
 def _fit(logits: Tensor | None, targets: Tensor | None) -> bool:

@@ -10,6 +10,7 @@ import torch
 
 from fathom.doctor import Observed
 from fathom.doctor.checks.generalisation import CHECKS, _trend
+from fathom.doctor.diagnose import diagnose
 from fathom.doctor.observed import Curve, Exam
 
 from .worlds import Pictures, patterns, watched
@@ -51,12 +52,13 @@ def steady(_progress: float) -> float:
 
 
 SICK: dict[str, Callable[[], Observed]] = {
-    "overfitting": lambda: run(1.0, 0.7, falls),
+    "overfitting": lambda: run(1.0, 0.87, falls),
     "underfitting": lambda: run(0.5, 0.48, level),
     "stopped-too-early": lambda: run(0.7, 0.68, falls, lr=steady, epochs=4),
 }
 WELL: dict[str, Callable[[], Observed]] = {
     "as it is": lambda: run(1.0, 0.97, falls),
+    "a gap as good networks have": lambda: run(1.0, 0.91, falls),
     "nothing is known": Observed,
     "few epochs, few images": lambda: run(1.0, 0.6, falls, epochs=8),
     "a short run that was planned": lambda: run(0.7, 0.68, falls, epochs=4),
@@ -129,3 +131,17 @@ def test_a_real_run_on_few_images_is_overfitted_and_one_on_many_is_not() -> None
 
 def _seeded(seed: int) -> torch.Generator:
     return torch.Generator().manual_seed(77 + seed)
+
+
+def test_a_run_of_no_use_on_new_images_is_never_healthy() -> None:
+    """Too short to be learnt by heart, and nothing else is known."""
+    short = run(1.0, 0.1, lambda progress: math.exp(-5 * progress), epochs=10)
+    assert [finding.cause for finding in diagnose(short)] == ["little-carries-over"]
+    long = run(1.0, 0.1, lambda progress: math.exp(-5 * progress), epochs=40)
+    assert [finding.cause for finding in diagnose(long)] == ["overfitting"]
+
+
+@pytest.mark.parametrize(("train", "val"), [(0.9, 0.6), (0.15, 0.05), (0.6, 0.27)])
+def test_half_as_good_is_as_little_as_passes(train: float, val: float) -> None:
+    seen = run(train, val, lambda progress: math.exp(-progress), epochs=10)
+    assert CHECKS["little-carries-over"](seen) is None

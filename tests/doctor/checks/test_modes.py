@@ -6,7 +6,8 @@ import torch
 from torch import nn
 
 from fathom.doctor.checks import modes
-from fathom.doctor.observed import Exam, LayerFacts, Observed, Passes
+from fathom.doctor.observed import Exam, LayerFacts, Look, Observed, Passes
+from fathom.regularize import Dropout, StochasticDepth
 
 from .made import Tiny, falls, made, train
 
@@ -25,12 +26,24 @@ def averaged(decay: float, raw: float, mean: float) -> Observed:
     return seen
 
 
+def slow_norms(momentum: float, train: float, evaluation: float) -> Observed:
+    """200 steps, with looks in the last quarter at 64 images each."""
+    seen = made(falls)
+    for layer in seen.structure.layers:
+        if layer.kind == "norm":
+            layer.momentum = momentum
+    both = {"train": (0.5, train), "eval": (2.0, evaluation)}
+    seen.looks = [Look(step, 0.5, 0.1, modes=both) for step in (100, 160, 180, 200)]
+    return seen
+
+
 SICK = {
     "trained-in-eval-mode": passed(training=200, training_in_eval_mode=150),
     "frozen-norm-uses-batch-statistics": passed(training=200, frozen_norms_moving=8),
     "batch-statistics-in-evaluation": passed(evaluating=40, evaluating_with_batch_statistics=40),
     "dropout-in-evaluation": passed(evaluating=40, evaluating_with_dropout=40),
     "ema-too-slow": averaged(0.9995, 0.98, 0.1),
+    "norm-statistics-behind": slow_norms(0.01, 0.9, 0.24),
 }
 
 
@@ -126,6 +139,15 @@ def test_real_evaluation_in_the_wrong_mode() -> None:
     assert found(dropout) == ["dropout-in-evaluation"]
 
 
+def test_real_evaluation_with_our_own_dropout_on() -> None:
+    torch.manual_seed(0)
+    for layer in (Dropout(0.3), StochasticDepth(0.3)):
+        model = Tiny()
+        model.features[5] = layer
+        seen = train(model, steps=40, judge=only(type(layer)))  # type: ignore[arg-type]
+        assert found(seen) == ["dropout-in-evaluation"]
+
+
 def test_a_real_average_that_is_too_slow() -> None:
     torch.manual_seed(0)
     model = Tiny()
@@ -134,3 +156,27 @@ def test_a_real_average_that_is_too_slow() -> None:
     assert finding is not None
     assert "0.9995" in finding.says
     assert found(seen) == ["ema-too-slow"]
+
+
+@pytest.mark.parametrize(
+    "seen",
+    [
+        slow_norms(0.1, 0.9, 0.24),  # forgotten by then: something else is wrong
+        slow_norms(0.01, 0.9, 0.86),  # no harm
+        slow_norms(0.01, 0.24, 0.9),
+    ],
+)
+def test_slow_norms_must_be_old_and_do_harm(seen: Observed) -> None:
+    assert modes.norm_statistics_behind(seen) is None
+
+
+def test_a_real_run_with_slow_norms_is_named() -> None:
+    torch.manual_seed(3)
+    model = Tiny(norms=True)
+    for module in model.modules():
+        if isinstance(module, nn.BatchNorm2d):
+            module.momentum = 1e-4
+    seen = train(model, lr=0.05, steps=60)
+    finding = modes.norm_statistics_behind(seen)
+    assert finding is not None
+    assert finding.evidence[0].value == pytest.approx(0.9999**30)

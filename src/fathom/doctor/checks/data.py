@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from fathom.doctor.checks import labels
+from fathom.doctor.checks import labels, splits
 from fathom.doctor.checks.outcome import TRIAL, in_recipe, last_exam
 from fathom.doctor.diagnose import Check
 from fathom.doctor.nouns import Evidence, Finding, Rejected, Remedy
 from fathom.doctor.observed import Observed
+from fathom.transfer.fits import PREPARATIONS
 
 _LARGE = 10.0  # root mean square of what the first layer is given
 _SMALL = 0.02
@@ -15,7 +16,6 @@ _BETTER = 1.08  # as in transfer.fits
 _SURE = 3.5
 _CLUMPS = 8.0  # images that behave as one draw
 _FIRST = 256  # labels, below which nothing is said of their order
-_ONE_IN = 0.01  # of the validation images that may be in training: sets in wide use have some
 _BLANK = 0.02
 _MOVING = 0.05
 _RARE = 5.0  # times fewer images than the largest class
@@ -49,13 +49,23 @@ def input_range(seen: Observed) -> Finding | None:
         f"given values of about {size:.3g} where about 1 is usual.{wanted}",
         (Evidence("root mean square of what the first layer is given", size, limit, above=above,
                   source=f"LeCun et al. 1998; {TRIAL}"),),
-        Remedy(
+        _as_wanted(inputs.better) if inputs.better else Remedy(
             "Scale the images to [0, 1], then subtract their mean and divide by their standard "
             "deviation, in training and in evaluation alike.",
             code=_NORMALISE,
         ),
         since=1,
     )  # fmt: skip
+
+
+def _as_wanted(better: str) -> Remedy:
+    """Prepare the images in one of the usual ways."""
+    mean, std = PREPARATIONS[better]
+    return Remedy(
+        f"Prepare the images as the weights expect: {better}, in training and in evaluation alike.",
+        code=f"mean, std = {[*mean]}, {[round(s, 5) for s in std]}\n"
+        "images = (images.float() / 255 - mean) / std  # by channel, of pixels from 0 to 255",
+    )
 
 
 def input_statistics(seen: Observed) -> Finding | None:
@@ -74,12 +84,7 @@ def input_statistics(seen: Observed) -> Finding | None:
         f"what their batch norms expect) than {inputs.fed_as}, as they are fed ({now:.2f}).",
         (Evidence("times further from the batch norms than the best way", now / best, _BETTER,
                   above=True, source=_FITS),),
-        Remedy(
-            f"Prepare the images as the weights expect: {inputs.better}, in training and in "
-            "evaluation alike.",
-            code="data = timm.data.resolve_model_data_config(model)  # for timm's weights\n"
-            "normalise = transforms.Normalize(data['mean'], data['std'])",
-        ),
+        _as_wanted(inputs.better),
         since=1,
     )  # fmt: skip
 
@@ -121,32 +126,6 @@ def blank_images(seen: Observed) -> Finding | None:
             "See how these images were read, cut and stored; leave them out or read them anew.",
             code="blank = [i for i, (image, _) in enumerate(dataset) if image.std() < 1e-3]",
         ),
-    )  # fmt: skip
-
-
-def leakage(seen: Observed) -> Finding | None:
-    """Measure: share of validation images whose content, byte by byte, a training image has.
-    Threshold: 1 %, and 2 images. Source: the trial's first half; sets in wide use have some copies
-    (Barz and Denzler 2020, arXiv:1902.00423).
-    """
-    found = seen.sharing
-    if found.leaked < 2 or found.leaked <= _ONE_IN * found.judged:
-        return None
-    share = found.leaked / found.judged
-    return Finding(
-        "leakage",
-        f"{found.leaked:,} of {found.judged:,} validation images ({share:.1%}) are training "
-        "images, too, so the validation accuracy is too good.",
-        (Evidence("share of validation images that are training images", share, _ONE_IN,
-                  above=True, source=TRIAL),),
-        Remedy(
-            "Take these images out of training, and split by subject or source where images "
-            "belong together.",
-            code="known = {image.tobytes() for image in val_images}\n"
-            "kept = [i for i, image in enumerate(train_images) if image.tobytes() not in known]",
-        ),
-        where=tuple(found.leaked_names),
-        since=0,
     )  # fmt: skip
 
 
@@ -263,7 +242,7 @@ CHECKS: dict[str, Check] = {
     "input-statistics": input_statistics,
     "channel-order": channel_order,
     "blank-images": blank_images,
-    "leakage": leakage,
+    **splits.CHECKS,
     "not-shuffled": not_shuffled,
     "same-worker-streams": same_worker_streams,
     "augmented-validation": augmented_validation,

@@ -84,8 +84,8 @@ def bad_initialisation(seen: Observed) -> Finding | None:
 def exploding_gradients(seen: Observed) -> Finding | None:
     """Measure: norm of each layer's gradient over that of its weights at the first look, before the
     learning rate had any effect; the median over layers. Threshold: ten; healthy runs of the
-    trial's first half lie between 0.02 and 2. Source: Glorot and Bengio 2010, Section 4.2, for the
-    measure; the threshold from the trial's first half.
+    trial's first half lie between 0.02 and 2. Source: Glorot and Bengio 2010, Section 4.2, for
+    looking at gradients by layer before any step; the threshold from the trial's first half.
     """
     if not seen.looks or not poor(seen):
         return None
@@ -258,8 +258,8 @@ def batch_too_small(seen: Observed) -> Finding | None:
 def degradation(seen: Observed) -> Finding | None:
     """Measure: layers with weights on the shortest way through a network with norms, whose training
     images are fitted badly though gradients reach its first layers. Threshold: 30 layers that no
-    shortcut passes by. Source: He et al. 2015, arXiv:1512.03385, Section 1 and Figure 1: training
-    error of a plain network rises from 20 to 56 layers on CIFAR-10, and from 18 to 34 on ImageNet.
+    shortcut passes by. Source: He et al. 2015, arXiv:1512.03385, Figures 1 and 4: training error of
+    a plain network rises from 20 to 56 layers on CIFAR-10, and from 18 to 34 on ImageNet.
     """
     depth = seen.structure.shortest
     limit = _FITTED * chance(seen)

@@ -28,7 +28,8 @@ def classes_shifted(seen: Observed) -> Finding | None:
     renaming of all, that the network tells well in training.
     Threshold: two classes of 5 images and more, by a majority of their images and of that answer,
     in training and in validation.
-    Source: a majority by definition; the renaming by Kuhn 1955, Naval Research Logistics 2, 83-97.
+    Source: a majority by definition; the renaming by Kuhn 1955, "The Hungarian method for the
+    assignment problem", Naval Research Logistics Quarterly 2, 83-97.
     """
     train, val = last_exam(seen, "train"), last_exam(seen, "val") or last_exam(seen, "test")
     if train is None or val is None or train.matrix is None or val.matrix is None:

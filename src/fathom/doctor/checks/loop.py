@@ -101,11 +101,55 @@ def parameters_not_optimised(seen: Observed) -> Finding | None:
 
 
 def layer_frozen(seen: Observed) -> Finding | None:
-    """Measure: convolutions and linear layers without gradient behind one that is trained.
-    Threshold: any, as long as they are fewer than half of all. A frozen beginning of the network is
-    deliberate, and so are frozen weights between adapters, which are most of a network.
-    Source: by definition of `requires_grad`.
+    """Measure: convolutions and linear layers that are cut off (`_cut_off`), else those that ask
+    for no gradient behind one that is trained. Threshold: any; of those that do not ask, as long as
+    they are fewer than half of all. A frozen beginning of the network is deliberate, and so are
+    frozen weights between adapters, which are most of a network. Source: by definition of
+    `requires_grad` and of `detach`.
     """
+    return _cut_off(seen) or _asks_for_none(seen)
+
+
+def _cut_off(seen: Observed) -> Finding | None:
+    """Layers that ask for a gradient, that the optimizer has, and that the logits hang on, as they
+    showed when the signs of their weights were changed; but their weights got no gradient while
+    others did, at any look at which images went through them, of at least two. One of zero is a
+    gradient: dead ReLUs, dropped branches and zero weights leave it.
+    """
+    looks = [look for look in seen.looks if look.modes]
+    layers = {x.name for x in seen.structure.layers if x.trainable and x.optimised}
+    met = {name: [look for look in looks if name in look.signals] for name in layers}
+    cut = {
+        name: passed[1].step
+        for name, passed in met.items()
+        if len(passed) > 1 and all(name in look.cut_off for look in passed)
+    }
+    if not cut:
+        return None
+    weighted = [layer.name for layer in seen.structure.layers if layer.kind in ("conv", "linear")]
+    names = [name for name in weighted if name in cut]
+    return Finding(
+        "layer-frozen",
+        f"{len(names)} of {len(weighted)} layers keep the values that they began with: the answers "
+        "hang on them, but no gradient ever came back to them.",
+        (Evidence("layers that answers hang on and no gradient reaches", len(names), 0, above=True,
+                  source=_DEFINITION),),
+        Remedy(
+            "Leave out the detach(), .data or torch.no_grad() between these layers and the loss. "
+            "Where they are not meant to learn, say so: layer.requires_grad_(False).",
+            code="x = block(x)  # no detach(), no torch.no_grad() around it",
+        ),
+        where=tuple(names),
+        since=min(cut.values()),
+        rejected=(
+            Rejected("parameters-not-optimised", "the optimizer has them"),
+            Rejected("vanishing-gradients", "there is no gradient, not even one of zero"),
+            Rejected("dead-relus", "there is no gradient, not even one of zero"),
+        ),
+    )  # fmt: skip
+
+
+def _asks_for_none(seen: Observed) -> Finding | None:
     layers = [layer for layer in seen.structure.layers if layer.kind in ("conv", "linear")]
     first = next((place for place, layer in enumerate(layers) if layer.trainable), len(layers))
     frozen = [layer for layer in layers[first:] if not layer.trainable and layer.params]
@@ -135,7 +179,7 @@ def softmax_before_loss(seen: Observed) -> Finding | None:
     """
     passes = seen.passes
     bounded = passes.probabilities + passes.sigmoids
-    if bounded < max(2, len(seen.looks)) or passes.loss_of_probabilities:
+    if bounded < max(2, passes.looks) or passes.loss_of_probabilities:
         return None
     if not passes.loss_of_logits:
         return None
@@ -144,7 +188,7 @@ def softmax_before_loss(seen: Observed) -> Finding | None:
         "softmax-before-loss",
         f"The network ends in a {name}, and the loss takes its outputs as logits: all of them lay "
         f"between 0 and 1 at all {bounded} looks, so the loss can never come near 0.",
-        (Evidence("looks with outputs between 0 and 1 (share)", bounded / len(seen.looks), 0.99,
+        (Evidence("looks with outputs between 0 and 1 (share)", bounded / passes.looks, 0.99,
                   above=True, source=_DEFINITION),
          Evidence("looks at which the loss was that of logits", passes.loss_of_logits, 0,
                   above=True, source=_DEFINITION)),

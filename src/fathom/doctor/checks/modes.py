@@ -4,6 +4,7 @@ weights that is evaluated instead of them."""
 from __future__ import annotations
 
 import math
+from statistics import fmean, median
 
 from fathom.doctor.checks.outcome import in_recipe, last_exam
 from fathom.doctor.diagnose import Check
@@ -14,6 +15,8 @@ _DEFINITION = "definition"
 _PASSES = 10  # of training, before anything is said
 _OLD = 0.1  # share of an average from the first half of the run
 _HARM = 0.05  # of accuracy
+_CERTAIN = 3.29  # standard errors, which chance exceeds in one case of a thousand
+_JUDGES = 64  # images of a look, at most
 
 
 def trained_in_eval_mode(seen: Observed) -> Finding | None:
@@ -137,8 +140,8 @@ def ema_too_slow(seen: Observed) -> Finding | None:
         return None
     old = _share_of_first_half(decay, steps, warms_up=bool(seen.task.recipe))
     harm = raw.top1 - mean.top1
-    spread = 3.29 * math.sqrt(2 * 0.25 / max(1, min(raw.images, mean.images)))
-    if old <= _OLD or harm <= max(_HARM, spread):
+    least = _no_chance(min(raw.images, mean.images))
+    if old <= _OLD or harm <= least:
         return None
     better = f"{0.01 ** (10 / max(10, steps)):.3g}"  # a hundredth older than a tenth of the run
     return Finding(
@@ -149,7 +152,7 @@ def ema_too_slow(seen: Observed) -> Finding | None:
         f"{100 * raw.top1:.1f} %.",
         (Evidence("share of the average from the first half", old, _OLD, above=True,
                   source=_DEFINITION),
-         Evidence("accuracy lost by averaging", harm, max(_HARM, spread), above=True,
+         Evidence("accuracy lost by averaging", harm, least, above=True,
                   source="normal approximation, p = 0.001")),
         Remedy(
             f"Lower the decay of the average to {better}, or train longer.",
@@ -160,10 +163,56 @@ def ema_too_slow(seen: Observed) -> Finding | None:
     )  # fmt: skip
 
 
+def _no_chance(images: int) -> float:
+    """The difference of two accuracies, by so many images each, that is harm and no chance."""
+    return max(_HARM, _CERTAIN * math.sqrt(2 * 0.25 / max(1, images)))
+
+
 def _share_of_first_half(decay: float, steps: int, *, warms_up: bool) -> float:
     """Fathom's own average begins with a decay of (1 + t) / (10 + t)."""
     later = range(steps // 2, steps)
     return math.prod(min(decay, (1 + t) / (10 + t)) if warms_up else decay for t in later)
+
+
+def norm_statistics_behind(seen: Observed) -> Finding | None:
+    """Measure: the share of the running statistics of batch norms that was laid down before the
+    first half of the run was over, and the accuracy on the same images in training mode less that
+    in evaluation mode, at the looks of the last quarter.
+    Threshold: a tenth, and five points that chance explains in under one case of a thousand.
+    Source: the share is exact: running = (1 - m) * running + m * batch, over the steps.
+    """
+    steps = seen.curve.step[-1] if seen.curve.step else 0
+    momenta = [layer.momentum for layer in seen.structure.layers if layer.momentum is not None]
+    late = [look.modes for look in seen.looks if look.modes and look.step > 0.75 * steps]
+    if not seen.over or not momenta or not late:
+        return None
+    old = (1 - median(momenta)) ** (steps / 2)
+    right = {mode: fmean(modes[mode][1] for modes in late) for mode in ("train", "eval")}
+    harm = right["train"] - right["eval"]
+    least = _no_chance(min(_JUDGES, seen.task.batch_size or _JUDGES) * len(late))
+    if old <= _OLD or harm <= least:
+        return None
+    better = f"{1 - 0.01 ** (2 / steps):.2g}"  # leaves a hundredth of the first half
+    return Finding(
+        "norm-statistics-behind",
+        f"With a momentum of {median(momenta):.4g}, {100 * old:.0f} % of the statistics that batch "
+        f"norms use in evaluation still come from the first half of these {steps:,} steps: the "
+        f"network is right on {right['train']:.0%} of the same images in training mode and on "
+        f"{right['eval']:.0%} in evaluation mode.",
+        (Evidence("share of the running statistics from the first half", old, _OLD, above=True,
+                  source=_DEFINITION),
+         Evidence("accuracy lost by evaluation mode", harm, least, above=True,
+                  source="normal approximation, p = 0.001")),
+        Remedy(
+            f"Give batch norms a momentum of {better}, train longer, or measure the statistics "
+            "anew before evaluating.",
+            in_recipe(seen, "recalibrate", "50"),
+            code="for module in model.modules():\n"
+            "    if isinstance(module, torch.nn.BatchNorm2d):\n"
+            f"        module.momentum = {better}",
+        ),
+        rejected=(Rejected("overfitting", "the same images are named right in training mode"),),
+    )  # fmt: skip
 
 
 CHECKS: dict[str, Check] = {
@@ -172,4 +221,5 @@ CHECKS: dict[str, Check] = {
     "batch-statistics-in-evaluation": batch_statistics_in_evaluation,
     "dropout-in-evaluation": dropout_in_evaluation,
     "ema-too-slow": ema_too_slow,
+    "norm-statistics-behind": norm_statistics_behind,
 }

@@ -24,7 +24,7 @@ from fathom.doctor.diagnose import Check
 from fathom.doctor.nouns import Evidence, Finding, Rejected, Remedy
 from fathom.doctor.observed import Look, Observed
 
-_LINE = "Goodfellow et al. 2015, arXiv:1412.6544, for looking along a line"
+_LINE = "Goodfellow et al. 2014, arXiv:1412.6544, for looking along a line"
 _USUAL = 5e-3  # of the weights in a first step, as in the healthy runs of the trial's first half
 _SHORT = 1e-3  # a step over its weights
 _LONG = 0.1
@@ -41,8 +41,9 @@ def learning_rate_too_high(seen: Observed) -> Finding | None:
     that is larger; and the looks at which the step made the loss of another batch worse by a tenth
     though a tenth of the step did not. Threshold: twice, or half of the looks; and nothing learnt,
     no number left, or a poor end after a first step of over a tenth of the weights. Source: a step
-    that is too long ends higher than it began, Goodfellow et al. 2015, arXiv:1412.6544, for looking
-    along a line; the thresholds from the trial's first half.
+    of more than twice the best length ends higher than it began, LeCun et al. 1998, "Efficient
+    BackProp", Section 5.1; Goodfellow et al. 2014, arXiv:1412.6544, for looking along a line; the
+    thresholds from the trial's first half.
     """
     losses = seen.curve.loss
     if not poor(seen) or len(losses) < 2 or exploding_gradients(seen) is not None:
@@ -137,7 +138,7 @@ def schedule_ends_too_early(seen: Observed) -> Finding | None:
     """Measure: share of all steps that come after the largest rate with a rate under a hundredth of
     it, and by how much the loss fell over the second half of the steps before. Threshold: a third;
     3 %, and training images that are not fitted. Source: cosine schedules spend 6 % there, steps by
-    tenths (He et al. 2015, arXiv:1512.03385, Section 3.4) none or the last quarter; the rest from
+    tenths (He et al. 2015, arXiv:1512.03385, Section 4.2) none or the last quarter; the rest from
     the trial's first half.
     """
     rates, losses = seen.curve.lr, seen.curve.loss
@@ -181,7 +182,7 @@ def weight_decay_too_strong(seen: Observed) -> Finding | None:
     """Measure: the share of the weights that weight decay alone takes away in a step, the largest
     over looks, momentum counted in; and what the norm of all weights came to. Threshold: half a
     percent, which forgets any step within 200; and nothing learnt, or a poor end with norms that
-    fell below half. Source: the time that decay remembers, in steps, is 1 / (lr * wd), Wang and
+    fell below half. Source: the steps that weights remember under decay are 1 / (lr * wd), Wang and
     Aitchison 2024, arXiv:2405.13698; usual recipes take 0.05 % (SGD, lr 0.1, wd 5e-4, momentum
     0.9), and the threshold is ten times that.
     """
