@@ -1,4 +1,4 @@
-"""Five mistakes that nobody made up for a check: what does the doctor say of them?
+"""Ten mistakes that nobody made up for a check: what does the doctor say of them?
 
 Each is a change of docs/doctor/loop.py such as happens while one types. The results, also where the
 doctor is wrong, are in docs/results/doctor.md:
@@ -29,6 +29,27 @@ ACCIDENTS = {
         "torch.optim.SGD(model.parameters())",
     ),
     "a batch of 1,024, as on another machine": ("batch_size=32", "batch_size=1024"),
+    # The five above led to checks and a rule; these came after them.
+    "gradients clipped to a norm of 0.001": (
+        "        loss.backward()\n",
+        "        loss.backward()\n        nn.utils.clip_grad_norm_(model.parameters(), 1e-3)\n",
+    ),
+    "validation images lying on their side": (
+        "TensorDataset(images[1400:], ",
+        "TensorDataset(images[1400:].transpose(2, 3), ",
+    ),
+    "validation images normalised twice": (
+        "TensorDataset(images[1400:], ",
+        "TensorDataset((images[1400:] - 0.305) / 0.376, ",
+    ),
+    "the sum of the losses instead of their mean": (
+        "nn.CrossEntropyLoss()",
+        'nn.CrossEntropyLoss(reduction="sum")',
+    ),
+    "batch norms with a momentum of 0.001": (
+        "nn.BatchNorm2d(outputs)",
+        "nn.BatchNorm2d(outputs, momentum=0.001)",
+    ),
 }
 
 

@@ -8,15 +8,18 @@ from __future__ import annotations
 import random
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
+from typing import cast
 
 import torch
 import torch.nn.functional as F
 from loops import Plan
-from networks import has
+from networks import DEEPER, FunctionalNet, has
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
-from torch.utils.data import Sampler
+from torch.utils.data import Sampler, get_worker_info
 from worlds import Pictures
+
+from fathom.models.resnet import Block
 
 Change = Callable[[Plan], Plan]
 Fits = Callable[[nn.Module], bool]
@@ -36,6 +39,17 @@ def _dropout(model: nn.Module) -> bool:
 
 def _no_norm(model: nn.Module) -> bool:
     return not has(model, (_BatchNorm, nn.GroupNorm))
+
+
+def _has_deeper(model: nn.Module) -> bool:
+    """Whether DEEPER has a plain network that is as this one, but for its depth."""
+    blocks = [m for m in model.modules() if isinstance(m, Block)]
+    plain = bool(blocks) and all(block.shortcut is None for block in blocks)
+    return plain or isinstance(model, FunctionalNet)
+
+
+def _deeper(plan: Plan) -> Plan:
+    return replace(plan, network=DEEPER[plan.network], batch_size=32, steps=120)
 
 
 def _unscaled(images: Tensor) -> Tensor:
@@ -75,6 +89,13 @@ def _without_norms(model: nn.Module) -> None:
         for name, child in parent.named_children():
             if isinstance(child, _BatchNorm):
                 setattr(parent, name, nn.Identity())
+
+
+def _slow_norms(model: nn.Module) -> None:
+    """A hundredth of PyTorch's momentum, and less than the networks from TensorFlow have."""
+    for module in model.modules():
+        if isinstance(module, _BatchNorm):
+            module.momentum = 1e-3
 
 
 def _exploding(model: nn.Module) -> None:
@@ -150,6 +171,19 @@ def _shifted(plan: Plan) -> Plan:
     return replace(plan, world=world)
 
 
+def _on_their_side(plan: Plan) -> Plan:
+    """Validation images with rows and columns exchanged, as one library hands them to another."""
+    return replace(
+        plan, world=replace(plan.world, val_images=plan.world.val_images.transpose(2, 3))
+    )
+
+
+def _paler(plan: Plan) -> Plan:
+    """Validation images normalised twice over: of less contrast, and another brightness."""
+    images = plan.world.val_images
+    return replace(plan, world=replace(plan.world, val_images=0.4 * images + 0.3))
+
+
 def _leaking(plan: Plan) -> Plan:
     world = plan.world
     count = len(world.val_targets) // 3
@@ -160,13 +194,12 @@ def _leaking(plan: Plan) -> Plan:
 
 
 def _imbalanced(plan: Plan) -> Plan:
+    """Half of the classes have all their images and half have three: the step imbalance of Buda et
+    al. 2017, arXiv:1710.05381."""
     world = plan.world
-    kept = torch.cat(
-        [
-            torch.where(world.train_targets == c)[0][: None if c == 0 else 6]
-            for c in range(world.num_classes)
-        ]
-    )
+    each = [torch.where(world.train_targets == c)[0] for c in range(world.num_classes)]
+    rare = world.num_classes // 2
+    kept = torch.cat([p[:3] if c < rare else p for c, p in enumerate(each)])
     return replace(plan, world=world.of(world.train_images[kept], world.train_targets[kept]))
 
 
@@ -193,6 +226,13 @@ def moved(image: Tensor, rng: random.Random) -> Tensor:
     padded = F.pad(image, (2, 2, 2, 2))
     top, left = rng.randrange(5), rng.randrange(5)
     return padded[:, top : top + image.shape[1], left : left + image.shape[2]]
+
+
+def _draw_apart(_worker: int) -> None:
+    """A worker of the loader draws from a generator of its own."""
+    info = get_worker_info()
+    assert info is not None
+    cast(Pictures, info.dataset).rng = random.Random(info.seed)
 
 
 class InOrder(Sampler[int]):
@@ -263,6 +303,8 @@ FAULTS: dict[str, list[tuple[Change, Fits]]] = {
     "label-noise": [(_noisy(0.2), _always), (_noisy(0.4), _always)],
     "labels-shuffled": [(_shuffled, _always)],
     "classes-shifted": [(_shifted, _always)],
+    "norm-statistics-behind": [(lambda p: replace(p, prepare=_slow_norms), _batch_norm)],
+    "splits-differ": [(_on_their_side, _always), (_paler, _always)],
     "input-range": [(lambda p: replace(p, normalise=_unscaled), _always)],
     "augmentation-destroys-labels": [(lambda p: replace(p, transform=_erased), _always)],
     "augmented-validation": [
@@ -270,8 +312,10 @@ FAULTS: dict[str, list[tuple[Change, Fits]]] = {
     ],
     "not-shuffled": [(lambda p: replace(p, sampler=InOrder), _always)],
     "leakage": [(_leaking, _always)],
+    "same-worker-streams": [(lambda p: replace(p, transform=moved, workers=2), _always)],
     "collapse-to-majority": [(_imbalanced, _always)],
     "blank-images": [(_blank, _always)],
+    "degradation": [(_deeper, _has_deeper)],
     "overfitting": [(_few, _always)],
     "underfitting": [(lambda p: replace(p, transform=_erased, wd=0.02), lambda m: False)],
     "stopped-too-early": [
@@ -282,6 +326,10 @@ FAULTS: dict[str, list[tuple[Change, Fits]]] = {
 HEALTHY: dict[str, tuple[Change, Fits]] = {
     "as it is": (lambda p: p, _always),
     "moved": (lambda p: replace(p, transform=moved), _always),
+    "workers": (
+        lambda p: replace(p, transform=moved, workers=2, begin_worker=_draw_apart),
+        _always,
+    ),
     "mixup": (lambda p: replace(p, mix=1.0, transform=moved, steps=300), _always),
     "long warm-up": (lambda p: replace(p, warmup=0.4), _always),
     "half the images": (lambda p: replace(p, world=p.world.fewer(70), transform=moved), _always),

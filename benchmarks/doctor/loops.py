@@ -28,13 +28,12 @@ class Plan:
 
     wd: weight decay. warmup: share of the steps. schedule: factor of the learning rate by progress
     in [0, 1]. prepare: what is done to the model before the optimizer gets parameters. held: which
-    of these it gets. loss: of logits and targets. mix: alpha of mixup, 0 for none. modes: what is
-    done to the model before training and before evaluation. worlds: train and validation may be of
-    another one.
+    of these it gets. loss: of logits and targets. mix: alpha of mixup, 0 for none. begin_worker:
+    what each worker of the training loader does first. to_train, to_eval: what is done to the model
+    before training and before evaluation.
     """
 
     world: World
-    half: str
     network: str
     seed: int
     steps: int = 220
@@ -57,6 +56,8 @@ class Plan:
     transform: Transform | None = None
     val_transform: Transform | None = None
     sampler: Callable[[Pictures], Sampler[int] | None] = lambda pictures: None
+    workers: int = 0
+    begin_worker: Callable[[int], None] | None = None
     to_train: Callable[[nn.Module], object] = lambda model: model.train()
     to_eval: Callable[[nn.Module], object] = lambda model: model.eval()
     truth: dict[str, float] = field(default_factory=dict)
@@ -78,7 +79,9 @@ def run(plan: Plan) -> Outcome:
     """Train as planned, with the doctor looking on."""
     world, normalise = plan.world, plan.normalise or usual(plan.world)
     torch.manual_seed(plan.seed)
-    model = build(plan.half, plan.network, world.train_images.shape[1], plan.seed)
+    channels = world.train_images.shape[1]
+    model = build(plan.network, channels, world.num_classes, seed=plan.seed)
+    model = model.to(memory_format=torch.channels_last)  # a quarter faster, on these machines
     plan.prepare(model)
     optimizer = _optimizer(plan, model)
     average = copy.deepcopy(model) if plan.ema is not None else None
@@ -93,6 +96,8 @@ def run(plan: Plan) -> Outcome:
         shuffle=sampler is None,
         sampler=sampler,
         drop_last=True,
+        num_workers=plan.workers,
+        worker_init_fn=plan.begin_worker,
         generator=torch.Generator().manual_seed(plan.seed),
     )
     val_loader = DataLoader(judges, 128)

@@ -12,6 +12,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+import fathom
 from fathom.models.registry import build_model
 
 Build = Callable[[int, int], nn.Module]
@@ -45,12 +46,20 @@ class PlainCNN(nn.Module):
 
 
 class FunctionalNet(nn.Module):
-    """A residual network with group norm whose activations are functions, which no hook sees."""
+    """A residual network with group norm whose activations are functions, which no hook sees; a
+    plain one without shortcuts."""
 
     def __init__(
-        self, in_channels: int, num_classes: int, width: int = 32, blocks: int = 5
+        self,
+        in_channels: int,
+        num_classes: int,
+        *,
+        width: int = 32,
+        blocks: int = 5,
+        shortcuts: bool = True,
     ) -> None:
         super().__init__()
+        self.shortcuts = shortcuts
         self.first = nn.Conv2d(in_channels, width, 3, padding=1, bias=False)
         self.convs = nn.ModuleList(
             nn.Conv2d(width, width, 3, padding=1, bias=False) for _ in range(2 * blocks)
@@ -64,7 +73,8 @@ class FunctionalNet(nn.Module):
         x = F.relu(self.norms[0](self.first(images)))
         for place in range(0, len(self.convs), 2):
             branch = F.relu(self.norms[place + 1](self.convs[place](x)))
-            x = F.relu(x + self.norms[place + 2](self.convs[place + 1](branch)))
+            branch = self.norms[place + 2](self.convs[place + 1](branch))
+            x = F.relu(x + branch if self.shortcuts else branch)
             if place == 4:
                 x = F.max_pool2d(x, 2)
         x = F.dropout(x.mean((2, 3)), self.drop, self.training)
@@ -87,15 +97,13 @@ def _zoo(name: str, **spec: object) -> Build:
     return build
 
 
-def _timm(name: str) -> Build:
-    def build(in_channels: int, num_classes: int) -> nn.Module:
-        import timm
-
-        model: nn.Module = timm.create_model(name, in_chans=in_channels, num_classes=num_classes)
-        model.conv1 = nn.Conv2d(in_channels, 24, 3, padding=1, bias=False)
-        return model
-
-    return build
+def _lite(in_channels: int, num_classes: int) -> nn.Module:
+    """EfficientNet-Lite0 with its weights: its own classifier for 1,000 classes, else a new one."""
+    assert in_channels == 3, "the weights are for colours"
+    model: nn.Module = fathom.create_model(
+        "efficientnet_lite0", weights="lite", num_classes=num_classes
+    )
+    return model
 
 
 _HALVES: dict[str, dict[str, Build]] = {
@@ -110,11 +118,19 @@ _HALVES: dict[str, dict[str, Build]] = {
         "functional": FunctionalNet,
     },
 }
+_PRETRAINED: dict[str, dict[str, Build]] = {"fit": {}, "held": {"lite0": _lite}}
+_PLAIN: dict[str, Build] = {
+    "plain56": _zoo("cifar_plain56"),
+    "plain functional": lambda in_channels, num_classes: FunctionalNet(
+        in_channels, num_classes, width=16, blocks=22, shortcuts=False
+    ),
+}
+DEEPER = {"plain20": "plain56", "functional": "plain functional"}  # as plain as degradation needs
 
 
-def networks(half: str) -> dict[str, Build]:
-    """The networks of a half, "fit" or "held"."""
-    return _HALVES[half]
+def networks(half: str, *, pretrained: bool = False) -> dict[str, Build]:
+    """The networks of a half, "fit" or "held", that start afresh, or those that come trained."""
+    return (_PRETRAINED if pretrained else _HALVES)[half]
 
 
 def has(model: nn.Module, kind: type[nn.Module] | tuple[type[nn.Module], ...]) -> bool:
@@ -122,7 +138,8 @@ def has(model: nn.Module, kind: type[nn.Module] | tuple[type[nn.Module], ...]) -
     return any(isinstance(module, kind) for module in model.modules())
 
 
-def build(half: str, name: str, in_channels: int, seed: int) -> nn.Module:
+def build(name: str, in_channels: int, num_classes: int, *, seed: int) -> nn.Module:
     """A network with the weights of a seed."""
+    known = [*_HALVES.values(), *_PRETRAINED.values(), _PLAIN]
     torch.manual_seed(seed)
-    return networks(half)[name](in_channels, 10)
+    return next(found[name] for found in known if name in found)(in_channels, num_classes)

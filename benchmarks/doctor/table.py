@@ -5,6 +5,9 @@
 Detected: anything was found in a sick run. First: the planted cause stands first; among two: first
 or second. False alarm: anything was found in a healthy run. A sick run whose fault did no harm
 (accuracy within a point of its healthy twin) still counts as sick. Intervals are Wilson's, 95 %.
+
+Repaired: of the runs that a fault in the recipe cost more than a point, those that the doctor's
+first remedy brings back to within a point of the healthy one; a wrong finding repairs nothing.
 """
 
 from __future__ import annotations
@@ -17,11 +20,20 @@ from pathlib import Path
 from typing import Any
 
 from baselines import Trace, autotrainer, sagemaker
+from repairs import NOT_BY_RECIPE
 
 from fathom.doctor import Observed, diagnose
+from fathom.errors import UserError
 from fathom.evaluate import wilson
 
 Named = Callable[[dict[str, Any]], Sequence[str]]
+
+_POINT = 0.01 + 1e-9  # of accuracy, or a rounding error more
+_NOTE = (
+    "channel-order is planted on ImageNet's photographs only, for a network with the classifier of "
+    "its weights; CIFAR-10's images and a new classifier cannot show it. input-statistics is "
+    "planted for pretrained weights only, on enlarged CIFAR-10 and photographs."
+)
 
 
 def doctor(values: dict[str, Any]) -> list[str]:
@@ -79,6 +91,28 @@ def by_cause(cases: list[dict[str, Any]], *, every: bool) -> None:
         print(f"{cause}: {', '.join(f'{n} {c}' for n, c in counts.most_common())}")
 
 
+def repairs(cases: list[dict[str, Any]], *, every: bool) -> None:
+    """What `--apply` came to, and what no recipe can mend."""
+    harmed = [v for v in cases if v["healthy"] - v["sick"] > _POINT]
+    mended = [v for v in harmed if v["healthy"] - v["repaired"] <= _POINT]
+    print(
+        f"repaired by --apply: {share(len(mended), len(harmed))} of {len(harmed)} runs that the "
+        f"fault cost more than a point; it cost {len(cases) - len(harmed)} others less"
+    )
+    for values in cases if every else ():
+        case, named = values["case"], ", ".join(values["named"]) or "healthy"
+        print(
+            f"  {case['cause']}-{values['variant']} {case['network']} {case['seed']}: {named}; "
+            f"sick {values['sick']:.1%}, repaired {values['repaired']:.1%}, healthy "
+            f"{values['healthy']:.1%}" + (f"; {values['refused']}" if values["refused"] else "")
+        )
+    reasons: dict[str, list[str]] = defaultdict(list)
+    for cause, why in NOT_BY_RECIPE.items():
+        reasons[why].append(cause)
+    for why, causes in reasons.items():
+        print(f"not repairable by a recipe: {', '.join(causes)}: {why}")
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("trial", type=Path)
@@ -86,9 +120,16 @@ def main() -> None:
     parser.add_argument("--cases", action="store_true", help="name every case that went wrong")
     asked = parser.parse_args()
     cases = read(asked.trial / asked.half)
-    by_cause(cases, every=asked.cases)
+    if not cases:
+        parser.error(f"{asked.trial / asked.half} has no cases; trial.py writes them there")
+    try:
+        by_cause(cases, every=asked.cases)
+    except UserError as error:
+        parser.error(f"{error}; or run the trial again, into a new folder")
     print()
     summary(cases)
+    print(f"\n{_NOTE}\n")
+    repairs(read(asked.trial / "repairs" / asked.half), every=asked.cases)
 
 
 if __name__ == "__main__":

@@ -1,6 +1,7 @@
 """The trial of the doctor: faults planted in real runs, and healthy runs beside them.
 
-    python benchmarks/doctor/trial.py --out TRIAL --half fit --fashion FOLDER --cifar10 TRAIN TEST
+    python benchmarks/doctor/trial.py --out TRIAL --half held --fashion FOLDER --cifar10 TRAIN TEST
+    python benchmarks/doctor/repairs.py --out TRIAL --half held
     python benchmarks/doctor/table.py TRIAL --half held
 
 Every case is a process's worth of seconds and one JSON file: what was seen, and the accuracy. Cases
@@ -15,17 +16,18 @@ import json
 import sys
 import time
 import traceback
+import warnings
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
+import fine_tuning
 import torch
 from faults import FAULTS, HEALTHY, Change, Fits
 from loops import Plan, run
-from networks import networks
-from worlds import World, kept, worlds
+from networks import Build, networks
+from worlds import HELD, LARGE, World, kept, worlds
 
-_RATE = 0.05
 _RATES = {"cnn": 0.01}  # without norms
 
 
@@ -35,6 +37,7 @@ class Case:
 
     half: str
     network: str
+    build: Build
     world: str
     cause: str | None
     variant: str
@@ -53,24 +56,34 @@ def cases(half: str, names: list[str], seeds: int, healthy_seeds: int) -> Iterat
     """All cases of a half, seed by seed."""
     for seed in range(max(seeds, healthy_seeds)):
         for world in names:
-            for network in networks(half):
-                if seed < seeds:
-                    for cause, variants in FAULTS.items():
-                        for number, (change, fits) in enumerate(variants):
-                            yield Case(half, network, world, cause, str(number), seed, change, fits)
-                if seed < healthy_seeds:
-                    for name, (change, fits) in HEALTHY.items():
-                        yield Case(half, network, world, None, name, seed, change, fits)
+            for network, build in networks(half, pretrained=world in LARGE).items():
+                for cause, variant, (change, fits) in _variants(world):
+                    if seed < (healthy_seeds if cause is None else seeds):
+                        yield Case(half, network, build, world, cause, variant, seed, change, fits)
+
+
+def _variants(world: str) -> Iterator[tuple[str | None, str, tuple[Change, Fits]]]:
+    """Every fault and every healthy run in a world: its cause, its name, and the change."""
+    faults, healthy = FAULTS, HEALTHY
+    if world in LARGE:
+        faults, healthy = fine_tuning.FAULTS, fine_tuning.HEALTHY
+    for cause, variants in faults.items():
+        for number, variant in enumerate(variants):
+            yield cause, str(number), variant
+    for name, change in healthy.items():
+        yield None, name, change
 
 
 def work(case: Case, world: World, out: Path) -> None:
     """Run one case, unless it is there or does not suit the network."""
     file = out / case.file
-    model = networks(case.half)[case.network](world.train_images.shape[1], 10)
-    if file.exists() or not case.fits(model):
+    if file.exists() or not case.fits(case.build(world.train_images.shape[1], world.num_classes)):
         return
     file.parent.mkdir(parents=True, exist_ok=True)
-    plan = Plan(world, case.half, case.network, case.seed, lr=_RATES.get(case.network, _RATE))
+    plan = Plan(world, case.network, case.seed)
+    if case.world in LARGE:
+        plan = fine_tuning.start(plan)
+    plan = replace(plan, lr=_RATES.get(case.network, plan.lr))
     plan = case.change(plan)
     began = time.monotonic()
     try:
@@ -107,18 +120,17 @@ def main() -> None:
     parser.add_argument("--half", choices=("fit", "held"), required=True)
     parser.add_argument("--fashion", metavar="FOLDER", help="where torchvision's FashionMNIST lies")
     parser.add_argument("--cifar10", nargs=2, metavar=("TRAIN", "TEST"))
+    parser.add_argument("--photographs", nargs=2, metavar=("ZIP", "TABLE"))
     parser.add_argument("--seeds", type=int, default=1)
     parser.add_argument("--healthy-seeds", type=int, default=2)
     parser.add_argument("--only", help="cases whose file has this in its name")
     parser.add_argument("--part", nargs=2, type=int, default=(0, 1), metavar=("K", "OF"))
     asked = parser.parse_args()
-    made = worlds(asked.fashion, asked.cifar10)
-    # One data set is held out: CIFAR-10 judges, and sets no threshold.
-    chosen = [n for n in made if (n == "cifar10") == (asked.half == "held")] or list(made)
-    if asked.half == "held":
-        chosen = list(made)
+    made = worlds(asked.fashion, asked.cifar10, asked.photographs)
+    chosen = [name for name in made if asked.half == "held" or name not in HELD]
     loaded = {name: kept(asked.out / "worlds" / f"{name}.pt", made[name]) for name in chosen}
     torch.set_num_threads(1)
+    warnings.filterwarnings("ignore", "This DataLoader will create")  # on a single core
     part, of = asked.part
     for number, case in enumerate(cases(asked.half, chosen, asked.seeds, asked.healthy_seeds)):
         if number % of == part and (asked.only is None or asked.only in case.file):

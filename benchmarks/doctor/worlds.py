@@ -2,10 +2,15 @@
 
 Digits come with scikit-learn; Fashion-MNIST and CIFAR-10 (a JPEG copy) are read where the command
 line says. Pictures are uint8, so that a fault may forget to scale them.
+
+Pretrained networks have worlds of their own, LARGE: few images of CIFAR-10, enlarged to 96 pixels,
+and labelled photographs of ImageNet's classes at 128, which keep the classifier that weights come
+with.
 """
 
 from __future__ import annotations
 
+import csv
 import random
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -21,18 +26,25 @@ from torch.utils.data import Dataset
 
 from fathom.data.catalog import open_catalog
 from fathom.data.settings import DataSettings
+from fathom.data.sources import Zip
+from fathom.data.views import centre_view
 
 SIDE = 16
-_TRAIN, _VAL = 200, 60  # images of each class, at most
+LARGE = ("cifar10-96", "photographs")
+HELD = ("cifar10", *LARGE)  # worlds that set no threshold
+_EACH = (200, 60)  # images of each class to train on and to validate on, at most
+_EACH_LARGE = (40, 20)
+_PHOTOGRAPH, _SHORT = 128, 146  # pixels of the crop and of the short side
 
 Transform = Callable[[Tensor, random.Random], Tensor]
 
 
 @dataclass(frozen=True)
 class World:
-    """(N, C, 16, 16) uint8 images and (N,) classes for training and for validation.
+    """(N, C, S, S) uint8 images and (N,) classes for training and for validation.
 
-    mean, std: of the training images in [0, 1], by channel.
+    mean, std: of the training images in [0, 1], by channel. num_classes: whether or not each has
+    images.
     """
 
     name: str
@@ -42,11 +54,7 @@ class World:
     val_targets: Tensor
     mean: Tensor
     std: Tensor
-
-    @property
-    def num_classes(self) -> int:
-        """Classes, whether or not each has images."""
-        return 10
+    num_classes: int = 10
 
     def fewer(self, per_class: int) -> World:
         """The first images of each class."""
@@ -85,17 +93,28 @@ class Pictures(Dataset[Any]):
         return self.normalise(image), int(self.targets[place])
 
 
-def worlds(fashion: str | None, cifar10: Sequence[str] | None) -> dict[str, Callable[[], World]]:
-    """How to make each world that the files are there for, by name."""
+def worlds(
+    fashion: str | None, cifar10: Sequence[str] | None, photographs: Sequence[str] | None
+) -> dict[str, Callable[[], World]]:
+    """How to make each world that the files are there for, by name.
+
+    fashion: a folder; cifar10: two, of training and of test images; photographs: a zip of them, and
+    a table with the columns file and class_index, of ImageNet's 1,000 classes in their usual order.
+    """
     found: dict[str, Callable[[], World]] = {"digits": cache(_digits)}
     if fashion is not None:
         settings = DataSettings(source="fashion-mnist", data_dir=fashion)
         found["fashion"] = cache(lambda: _listed("fashion", settings, 1))
     if cifar10 is not None:
         train, test = map(str, cifar10)
-        found["cifar10"] = cache(
-            lambda: _listed("cifar10", DataSettings(train=train, test=test), 3)
+        pictures = DataSettings(train=train, test=test)
+        found["cifar10"] = cache(lambda: _listed("cifar10", pictures, 3))
+        found["cifar10-96"] = cache(
+            lambda: _listed("cifar10-96", pictures, 3, side=96, most=_EACH_LARGE)
         )
+    if photographs is not None:
+        archive, table = map(Path, photographs)
+        found["photographs"] = cache(lambda: _photographs(archive, table))
     return found
 
 
@@ -109,11 +128,18 @@ def _digits() -> World:
     return _made("digits", images[:1400], targets[:1400], images[1400:], targets[1400:])
 
 
-def _listed(name: str, settings: DataSettings, channels: int) -> World:
-    """Images of a catalog, drawn once with seed 0 and kept in the folder of temporary files."""
+def _listed(
+    name: str,
+    settings: DataSettings,
+    channels: int,
+    *,
+    side: int = SIDE,
+    most: tuple[int, int] = _EACH,
+) -> World:
+    """Images of a catalog, drawn once with seed 0."""
     catalog = open_catalog(settings)
     parts = []
-    for split, each in (("train", _TRAIN), ("test", _VAL)):
+    for split, each in zip(("train", "test"), most, strict=True):
         images = catalog.splits[split]
         rng = random.Random(0)
         places = [
@@ -123,12 +149,26 @@ def _listed(name: str, settings: DataSettings, channels: int) -> World:
         ]
         pixels = np.stack([images.source.pixels(images.keys[p], channels) for p in places])
         tensor = torch.from_numpy(pixels).movedim(3, 1)
-        parts += [_sized(tensor), torch.tensor([images.targets[p] for p in places])]
+        parts += [_sized(tensor, side), torch.tensor([images.targets[p] for p in places])]
     return _made(name, *parts)
 
 
-def _sized(images: Tensor) -> Tensor:
-    sized = F.interpolate(images.float(), size=SIDE, mode="bilinear", antialias=True)
+def _photographs(archive: Path, table: Path) -> World:
+    """Four fifths of the photographs to train on, the others to validate on."""
+    with table.open(newline="") as file:
+        rows = [(row["file"], int(row["class_index"])) for row in csv.DictReader(file)]
+    random.Random(0).shuffle(rows)
+    source, first = Zip(archive), 4 * len(rows) // 5
+    views = [
+        centre_view(source.pixels(name, 3), _PHOTOGRAPH, _SHORT, "bicubic") for name, _ in rows
+    ]
+    images, targets = torch.stack(views), torch.tensor([target for _, target in rows])
+    made = _made("photographs", images[:first], targets[:first], images[first:], targets[first:])
+    return replace(made, num_classes=1000)
+
+
+def _sized(images: Tensor, side: int = SIDE) -> Tensor:
+    sized = F.interpolate(images.float(), size=side, mode="bilinear", antialias=True)
     return sized.round().clamp(0, 255).to(torch.uint8)
 
 
