@@ -97,9 +97,9 @@ def ask(
     with chance_kept():
         judged = None if val is None else sample(val)
         if judged is not None:
-            seen.exams.append(examine(model, judged, split="val", step=step))
+            seen.add_exam(examine(model, judged, split="val", step=step))
             if raw is not None:
-                seen.exams.append(examine(raw, judged, split="val", step=step, weights="raw"))
+                seen.add_exam(examine(raw, judged, split="val", step=step, weights="raw"))
             if judged.places is not None:
                 seen.sharing.moving = sharing.moves(cast(DataLoader[Any], val), judged)
         if train is not None:
@@ -120,7 +120,7 @@ def _ask_train(
     if not seen.task.counts:
         seen.task.counts = shown.targets.bincount(minlength=seen.task.num_classes).tolist()
     if shown.places is None:
-        seen.exams.append(examine(model, shown, split="train", step=step, augmented=True))
+        seen.add_exam(examine(model, shown, split="train", step=step, augmented=True))
         return
     loader = cast(DataLoader[Any], train)
     if seen.task.batch_size:
@@ -133,9 +133,9 @@ def _ask_train(
     if moving and dataset is not None:
         plain = at_places(loader, shown.places, dataset=dataset)
     known = shown if plain is None else plain
-    seen.exams.append(examine(model, known, split="train", step=step, augmented=plain is None))
+    seen.add_exam(examine(model, known, split="train", step=step, augmented=plain is None))
     if plain is not None and moving:
-        seen.exams.append(examine(model, shown, split="augmented", step=step, augmented=True))
+        seen.add_exam(examine(model, shown, split="augmented", step=step, augmented=True))
     if plain is not None:
         look_at_plain(seen, plain, judged, shown if moving else None)
     if judged is not None and not seen.sharing.moving:

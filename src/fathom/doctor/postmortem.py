@@ -86,7 +86,7 @@ def _from_log(run: Run) -> Observed:
         seen.diverged = result.get("step")
     if run.has("evaluation"):
         found = Evaluation.from_dict(run.read("evaluation")["evaluation"])
-        seen.exams.append(
+        seen.add_exam(
             Exam(
                 int(result.get("steps", 0)),
                 found.split,
