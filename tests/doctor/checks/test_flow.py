@@ -37,8 +37,9 @@ def with_dead(share: float) -> list[Look]:
     return looks(lambda s: replace(s, signals={n: Signals(dead=share) for n in s.signals}))
 
 
-def small_batch(images: int, drift: float) -> Observed:
-    seen = made(falls, looks=looks(lambda s: replace(s, drift={"norm0": drift})))
+def small_batch(images: int, *drifts: float) -> Observed:
+    drift = {f"norm{number}": apart for number, apart in enumerate(drifts)}
+    seen = made(falls, looks=looks(lambda s: replace(s, drift=drift)))
     seen.passes.least_images = images
     return seen
 
@@ -53,7 +54,7 @@ SICK = {
     "vanishing-gradients": [made(stays, looks=with_gradients(1e-8, 0.5))],
     "dead-relus": [made(stays, looks=with_dead(1.0))],
     "missing-normalisation": [made(stays, count=20, norms=False)],
-    "batch-too-small": [small_batch(2, 0.1)],
+    "batch-too-small": [small_batch(2, 0.1), small_batch(2, 0.02, 0.02, 0.03, 0.09, 0.15)],
     "degradation": [made(lambda step: 1.0, count=56)],
 }
 
