@@ -25,13 +25,15 @@ def run(
     *,
     epochs: int = 40,
     lr: Callable[[float], float] = lambda progress: 1 - progress,
+    steps: float | None = None,
 ) -> Observed:
-    """A run that ended with these accuracies, and this loss and rate by progress."""
+    """A run that ended with these accuracies, and this loss and rate by progress; steps: what steps
+    named right, where that is not what was judged at the end."""
     seen = Observed(over=True)
     seen.task.num_classes, seen.task.steps_per_epoch = 10, STEPS // epochs
     for step in range(1, STEPS + 1):
         wave = 1 + 0.05 * math.sin(2.1 * step)
-        seen.curve.add(step, wave * loss(step / STEPS), 0.5, lr((step - 1) / STEPS))
+        seen.curve.add(step, wave * loss(step / STEPS), steps or train, lr((step - 1) / STEPS))
     seen.exams = [
         Exam(STEPS, "train", "result", 0.1, train, 512),
         Exam(STEPS, "val", "result", 0.5, val, 400),
@@ -139,6 +141,8 @@ def test_a_run_of_no_use_on_new_images_is_never_healthy() -> None:
     assert [finding.cause for finding in diagnose(short)] == ["little-carries-over"]
     long = run(1.0, 0.1, lambda progress: math.exp(-5 * progress), epochs=40)
     assert [finding.cause for finding in diagnose(long)] == ["overfitting"]
+    evaluated_otherwise = run(0.1, 0.1, lambda progress: math.exp(-5 * progress), steps=1.0)
+    assert [finding.cause for finding in diagnose(evaluated_otherwise)] == ["little-carries-over"]
 
 
 @pytest.mark.parametrize(("train", "val"), [(0.9, 0.6), (0.15, 0.05), (0.6, 0.27)])

@@ -37,6 +37,15 @@ def slow_norms(momentum: float, train: float, evaluation: float) -> Observed:
     return seen
 
 
+def slow_norms_in_short(train: float, evaluation: float, *, ema: float | None = None) -> Observed:
+    """No look in the last quarter, but accuracies of steps and at the end."""
+    seen = slow_norms(0.001, 0.5, 0.5)
+    seen.looks, seen.task.ema = seen.looks[:1], ema
+    seen.curve.top1 = [train] * len(seen.curve.step)
+    seen.exams = [Exam(200, "train", "result", 2.0, evaluation, 512)]
+    return seen
+
+
 SICK = {
     "trained-in-eval-mode": passed(training=200, training_in_eval_mode=150),
     "frozen-norm-uses-batch-statistics": passed(training=200, frozen_norms_moving=8),
@@ -164,10 +173,18 @@ def test_a_real_average_that_is_too_slow() -> None:
         slow_norms(0.1, 0.9, 0.24),  # forgotten by then: something else is wrong
         slow_norms(0.01, 0.9, 0.86),  # no harm
         slow_norms(0.01, 0.24, 0.9),
+        slow_norms_in_short(0.99, 0.97),
+        slow_norms_in_short(0.99, 0.11, ema=0.99),  # the average may be what is bad
     ],
 )
 def test_slow_norms_must_be_old_and_do_harm(seen: Observed) -> None:
     assert modes.norm_statistics_behind(seen) is None
+
+
+def test_slow_norms_are_named_by_the_end_of_a_run_too_short_for_late_looks() -> None:
+    finding = modes.norm_statistics_behind(slow_norms_in_short(0.99, 0.11))
+    assert finding is not None
+    assert all(evidence.speaks for evidence in finding.evidence)
 
 
 def test_a_real_run_with_slow_norms_is_named() -> None:

@@ -7,7 +7,7 @@ import math
 
 import numpy as np
 
-from fathom.doctor.checks.outcome import TRIAL, in_recipe, last_exam, loss_chart
+from fathom.doctor.checks.outcome import TRIAL, end_top1, in_recipe, last_exam, loss_chart
 from fathom.doctor.diagnose import Check
 from fathom.doctor.nouns import Evidence, Finding, Rejected, Remedy
 from fathom.doctor.observed import Exam, Observed
@@ -181,23 +181,24 @@ def _trend(seen: Observed) -> tuple[float, float] | None:
 
 
 def little_carries_over(seen: Observed) -> Finding | None:
-    """Measure: accuracy on validation images over that on training images.
+    """Measure: accuracy on validation images over that on training images, judged or as the last
+    steps had it, whichever is higher.
     Threshold: half, by 3 standard errors, where training is twice as good as chance. Source: none
     published; `diagnose` reports it only where no check knows the cause, so that a run which is of
     no use on new images is never called healthy.
     """
     pair = _pair(seen)
-    if pair is None or pair[0].top1 * seen.task.num_classes < 2:
+    if pair is None:
         return None
-    train, val = pair
+    train, val = max(pair[0].top1, np.nan_to_num(end_top1(seen))), pair[1]
     error = math.sqrt(val.top1 * (1 - val.top1) / val.images)
-    if val.top1 + _BEYOND * error >= train.top1 / 2:
+    if train * seen.task.num_classes < 2 or val.top1 + _BEYOND * error >= train / 2:
         return None
     return Finding(
         "little-carries-over",
-        f"The network names {train.top1:.0%} of the training images right and only {val.top1:.0%} "
+        f"The network names {train:.0%} of the training images right and only {val.top1:.0%} "
         "of the validation images. What the doctor knows to look for is not the cause.",
-        (Evidence("validation over training accuracy", val.top1 / train.top1, 0.5, above=False,
+        (Evidence("validation over training accuracy", val.top1 / train, 0.5, above=False,
                   source="definition"),),
         Remedy(
             "Evaluate on the training images with the code that evaluates the others: if they are "

@@ -6,7 +6,7 @@ from __future__ import annotations
 import math
 from statistics import fmean, median
 
-from fathom.doctor.checks.outcome import in_recipe, last_exam
+from fathom.doctor.checks.outcome import end_top1, in_recipe, last_exam
 from fathom.doctor.diagnose import Check
 from fathom.doctor.nouns import Evidence, Finding, Rejected, Remedy
 from fathom.doctor.observed import Observed
@@ -15,6 +15,7 @@ _DEFINITION = "definition"
 _PASSES = 10  # of training, before anything is said
 _OLD = 0.1  # share of an average from the first half of the run
 _HARM = 0.05  # of accuracy
+_USUAL = 0.1  # momentum of batch norms
 _CERTAIN = 3.29  # standard errors, which chance exceeds in one case of a thousand
 _JUDGES = 64  # images of a look, at most
 
@@ -176,29 +177,30 @@ def _share_of_first_half(decay: float, steps: int, *, warms_up: bool) -> float:
 
 def norm_statistics_behind(seen: Observed) -> Finding | None:
     """Measure: the share of the running statistics of batch norms that was laid down before the
-    first half of the run was over, and the accuracy on the same images in training mode less that
-    in evaluation mode, at the looks of the last quarter.
-    Threshold: a tenth, and five points that chance explains in under one case of a thousand.
-    Source: the share is exact: running = (1 - m) * running + m * batch, over the steps.
+    first half of the run was over, and the accuracy in training mode less that in evaluation mode:
+    on the same images at the looks of the last quarter, or, where a run is too short for such
+    looks, of the last eighth of the steps and of the training images judged at the end.
+    Threshold: a tenth, by a momentum under PyTorch's own 0.1, at which only a run of under 44 steps
+    is behind, and that is short of steps; and five points that chance explains in under one case of
+    a thousand. Source: the share is exact: running = (1 - m) * running + m * batch, over the steps.
     """
     steps = seen.curve.step[-1] if seen.curve.step else 0
     momenta = [layer.momentum for layer in seen.structure.layers if layer.momentum is not None]
-    late = [look.modes for look in seen.looks if look.modes and look.step > 0.75 * steps]
-    if not seen.over or not momenta or not late:
+    by_mode = _by_mode(seen)
+    if not seen.over or not momenta or by_mode is None:
         return None
     old = (1 - median(momenta)) ** (steps / 2)
-    right = {mode: fmean(modes[mode][1] for modes in late) for mode in ("train", "eval")}
-    harm = right["train"] - right["eval"]
-    least = _no_chance(min(_JUDGES, seen.task.batch_size or _JUDGES) * len(late))
-    if old <= _OLD or harm <= least:
+    train, evaluation, least = by_mode
+    harm = train - evaluation
+    if old <= _OLD or median(momenta) >= _USUAL or harm <= least:
         return None
     better = f"{1 - 0.01 ** (2 / steps):.2g}"  # leaves a hundredth of the first half
     return Finding(
         "norm-statistics-behind",
         f"With a momentum of {median(momenta):.4g}, {100 * old:.0f} % of the statistics that batch "
         f"norms use in evaluation still come from the first half of these {steps:,} steps: the "
-        f"network is right on {right['train']:.0%} of the same images in training mode and on "
-        f"{right['eval']:.0%} in evaluation mode.",
+        f"network is right on {train:.0%} of the training images in training mode and on "
+        f"{evaluation:.0%} in evaluation mode.",
         (Evidence("share of the running statistics from the first half", old, _OLD, above=True,
                   source=_DEFINITION),
          Evidence("accuracy lost by evaluation mode", harm, least, above=True,
@@ -213,6 +215,21 @@ def norm_statistics_behind(seen: Observed) -> Finding | None:
         ),
         rejected=(Rejected("overfitting", "the same images are named right in training mode"),),
     )  # fmt: skip
+
+
+def _by_mode(seen: Observed) -> tuple[float, float, float] | None:
+    """The accuracy on training images in training and in evaluation mode towards the end of the
+    run, and by how much it has to differ so that it is no chance."""
+    steps = seen.curve.step[-1] if seen.curve.step else 0
+    late = [look.modes for look in seen.looks if look.modes and look.step > 0.75 * steps]
+    if late:
+        train, evaluation = (fmean(modes[mode][1] for modes in late) for mode in ("train", "eval"))
+        judged = min(_JUDGES, seen.task.batch_size or _JUDGES) * len(late)
+        return train, evaluation, _no_chance(judged)
+    exam, shown = last_exam(seen, "train"), end_top1(seen)
+    if exam is None or seen.task.ema is not None or math.isnan(shown):
+        return None
+    return shown, exam.top1, _no_chance(exam.images)
 
 
 CHECKS: dict[str, Check] = {

@@ -43,6 +43,12 @@ def end_loss(seen: Observed) -> float:
     return min((loss for loss in found if math.isfinite(loss)), default=math.nan)
 
 
+def end_top1(seen: Observed) -> float:
+    """The accuracy of the last eighth of the steps, in training mode; nan where nobody told."""
+    known = [top1 for top1 in seen.curve.top1 if top1 is not None]
+    return fmean(known[-math.ceil(len(known) / 8) :]) if known else math.nan
+
+
 def poor(seen: Observed) -> bool:
     """Whether the network fits its own training images badly at the end."""
     return end_loss(seen) > POOR * chance(seen)
