@@ -39,7 +39,7 @@ def early(step: int) -> float:
 SICK = {
     "learning-rate-too-high": [made(bursts), made(stays, looks=TOO_LONG)],
     "learning-rate-too-low": [made(lambda step: 1.6, looks=TINY_STEPS)],
-    "schedule-ends-too-early": [made(ends, lr=early)],
+    "schedule-ends-too-early": [made(ends, lr=early), made(stays, lr=early)],
     "weight-decay-too-strong": [made(stays, looks=PULLED)],
 }
 
@@ -86,8 +86,8 @@ def test_ordinary_steps_are_no_evidence(cause: str, loss: Callable[[int], float]
             made(ends, lr=lambda step: 0.05 * (1 + math.cos(math.pi * step / 200))),
         ),
         ("schedule-ends-too-early", made(ends, lr=lambda step: 0.1 * 0.1 ** (step // 67))),
-        # It had stopped falling before.
-        ("schedule-ends-too-early", made(stays, lr=early)),
+        # It had stopped falling before, where it had learnt most of it.
+        ("schedule-ends-too-early", made(lambda step: 0.8, lr=early)),
         # A warm-up is before the peak.
         ("schedule-ends-too-early", made(ends, lr=lambda step: 0.1 if step > 150 else 1e-5)),
         ("weight-decay-too-strong", made(stays, looks=[look(1, 8, decay=5e-4)])),
