@@ -138,7 +138,12 @@ _ALL = (
         "A plain network so deep is hard to optimize",
         ("underfitting", "stopped-too-early"),
     ),
-    Cause("nothing-learnt", "optimization", "Nothing was learnt, and the cause was not found"),
+    Cause(
+        "nothing-learnt",
+        "optimization",
+        "Nothing was learnt, and the cause was not found",
+        ("little-carries-over",),
+    ),
     # What a network that has learnt still lacks.
     Cause("stopped-too-early", "generalisation", "Stopped while it still improved"),
     Cause("underfitting", "generalisation", "The network is too small or held back too much"),

@@ -65,6 +65,7 @@ WELL: dict[str, Callable[[], Observed]] = {
     "few epochs, few images": lambda: run(1.0, 0.6, falls, epochs=8),
     "a short run that was planned": lambda: run(0.7, 0.68, falls, epochs=4),
     "a constant rate, learnt": lambda: run(0.99, 0.97, falls, lr=steady),
+    "level for three epochs": lambda: run(0.2, 0.2, lambda p: 2.3 - 0.1 * p, lr=steady, epochs=10),
     "nothing learnt": lambda: run(0.1, 0.1, lambda progress: 2.3),
     "level but learnt": lambda: run(0.9, 0.88, level),
     "hard, with a gap": lambda: run(0.65, 0.5, level),
@@ -81,6 +82,11 @@ def test_a_sick_run_is_named_and_nothing_else(cause: str) -> None:
     assert finding.remedy.words
     assert finding.rejected
     assert finding.chart is not None
+
+
+def test_a_deep_network_that_has_just_begun_was_stopped_too_early() -> None:
+    beginning = run(0.1, 0.1, lambda progress: 2.3 - 0.3 * progress**2, lr=steady, epochs=2)
+    assert [finding.cause for finding in diagnose(beginning)] == ["stopped-too-early"]
 
 
 @pytest.mark.parametrize("name", WELL)
