@@ -1,4 +1,5 @@
-"""`fathom doctor`: what was wrong with a run, the run with the remedy, and a check beforehand."""
+"""`fathom doctor`: what was wrong with a run, the run with the remedy, and a check beforehand; its
+`labels` are a file of their own."""
 
 from __future__ import annotations
 
@@ -9,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 from cyclopts import App, Parameter
 
 from fathom.cli.assignments import assignments
+from fathom.cli.labels import labels
 from fathom.cli.where import AS_FOUND, DATA_HELP, DataOptions
 from fathom.errors import require
 
@@ -24,10 +26,14 @@ Json = Annotated[bool, Parameter(name="--json", negative="", show_default=False)
 
 app = App(
     name="doctor",
-    help="Say what was wrong with a run and what to do; doctor check looks before one starts.",
+    help="Say what was wrong with a run and what to do; doctor check looks before one starts, "
+    "doctor labels judges the labels of images.",
     help_format="plaintext",
     sort_key=2,
 )
+
+
+app.command(labels)
 
 
 @app.default

@@ -55,6 +55,9 @@ class FeatureOptions:
     no_cache: Annotated[bool, _FLAG] = False
 
 
+BY_DEFAULT = FeatureOptions()
+
+
 @Parameter(name="*", group=Group("Output (at least one of the first three)", sort_key=3))
 @dataclass(frozen=True)
 class OutputOptions:
@@ -86,7 +89,7 @@ def embed(
     /,
     *,
     where: DataOptions = AS_FOUND,
-    how: FeatureOptions = FeatureOptions(),
+    how: FeatureOptions = BY_DEFAULT,
     output: OutputOptions = OutputOptions(),
 ) -> None:
     """Write what a pretrained network makes of every image, and find copies and odd ones by it.
@@ -95,31 +98,12 @@ def embed(
     """
     _check(where, output)
     from fathom.cli.app import show_json
-    from fathom.features.backbone import find_backbones
-    from fathom.features.cache import Cache
     from fathom.features.table import check_table, write_table
 
     if output.out is not None:
         check_table(output.out)
-    backbones = find_backbones(how.weights, how.model)
-    require(
-        len(backbones) == 1,
-        f"--weights names {len(backbones)} networks; embed takes one at a time",
-    )
     began = time.monotonic()
-    cache = None if how.no_cache else Cache()
-    from fathom.features.embedding import embed as run_embed
-
-    found = _last(
-        run_embed(
-            where.settings(data),
-            backbones[0],
-            views=how.views,
-            image_size=how.image_size,
-            device=how.device,
-            cache=cache,
-        )
-    )
+    found, cache = embedded(data, where, how)
     if output.out is not None:
         write_table(output.out, found)
     facts = _facts(found, output, seconds=time.monotonic() - began)
@@ -127,6 +111,31 @@ def embed(
         show_json(facts)
     else:
         _show(found, facts, cache)
+
+
+def embedded(
+    data: str | None, where: DataOptions, how: FeatureOptions
+) -> tuple[Embedding, Cache | None]:
+    """The features of all images, and where they are kept."""
+    from fathom.features.backbone import find_backbones
+    from fathom.features.cache import Cache
+    from fathom.features.embedding import embed
+
+    backbones = find_backbones(how.weights, how.model)
+    require(
+        len(backbones) == 1,
+        f"--weights names {len(backbones)} networks; one at a time looks at the images",
+    )
+    cache = None if how.no_cache else Cache()
+    stream = embed(
+        where.settings(data),
+        backbones[0],
+        views=how.views,
+        image_size=how.image_size,
+        device=how.device,
+        cache=cache,
+    )
+    return _last(stream), cache
 
 
 def _check(where: DataOptions, output: OutputOptions) -> None:
@@ -189,13 +198,13 @@ def _facts(found: Embedding, output: OutputOptions, *, seconds: float) -> dict[s
         odd = outliers(found.values, found.targets)
         facts["outliers"] = {
             "count": len(odd),
-            "images": [{**_image(found, o.row), "score": o.score} for o in odd[:top]],
+            "images": [{**image_of(found, o.row), "score": o.score} for o in odd[:top]],
         }
         strange = strangers(found.values, found.targets)
         facts["strangers"] = {
             "count": len(strange),
             "images": [
-                {**_image(found, s.row), "like": found.class_names[s.target], "share": s.share}
+                {**image_of(found, s.row), "like": found.class_names[s.target], "share": s.share}
                 for s in strange[:top]
             ],
         }
@@ -216,7 +225,7 @@ def _pairs(found: Embedding, copies: Duplicates, top: int) -> dict[str, Any]:
         "across_splits": across,
         "pairs": [
             {
-                "images": [_image(found, pair.first), _image(found, pair.second)],
+                "images": [image_of(found, pair.first), image_of(found, pair.second)],
                 "cosine": pair.cosine,
                 "exact": pair.exact,
             }
@@ -225,7 +234,8 @@ def _pairs(found: Embedding, copies: Duplicates, top: int) -> dict[str, Any]:
     }
 
 
-def _image(found: Embedding, row: int) -> dict[str, Any]:
+def image_of(found: Embedding, row: int) -> dict[str, Any]:
+    """Path, split and label of a row."""
     return {"path": found.paths[row], "split": found.splits[row], "label": found.label(row)}
 
 
@@ -279,7 +289,7 @@ def _show_pairs(copies: dict[str, Any], *, several: bool) -> None:
     ]
     if rows:
         print_columns(("cosine", "image", "and"), rows, left=("image", "and"))
-        _say_rest(copies["count"] - len(shown))
+        say_rest(copies["count"] - len(shown))
 
 
 def _show_images(what: str, odd: dict[str, Any], last: str) -> None:
@@ -300,10 +310,11 @@ def _show_images(what: str, odd: dict[str, Any], last: str) -> None:
         print_columns(
             ("image", "split", "label", last), rows, left=("image", "split", "label", last)
         )
-        _say_rest(odd["count"] - len(rows))
+        say_rest(odd["count"] - len(rows))
 
 
-def _say_rest(more: int) -> None:
+def say_rest(more: int) -> None:
+    """How many rows of a list are not shown."""
     if more > 0:
         print(f"and {more:,} more; --top shows more of them")
 

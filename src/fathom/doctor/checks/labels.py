@@ -119,16 +119,15 @@ def labels_shuffled(seen: Observed) -> Finding | None:
 
 
 def label_noise(seen: Observed) -> Finding | None:
-    """Measure: share of wrong training labels, from whichever is surest of: a classifier that never
-    saw the image (`labels.confident_learning`); neighbours' agreement in training over that of
-    validation images with training images; accuracy on training images, not augmented, over that on
-    validation images, which no network with sound labels knows better.
-    Threshold: 5 %, and 3 standard errors above zero. Source: Northcutt et al. 2019,
-    arXiv:1911.00068; Zhu et al. 2021, arXiv:2102.05291; the limits by the trial's first half.
+    """Measure: share of wrong training labels, from the surer of two: neighbours' agreement in
+    training over that of validation images with training images; accuracy on training images, not
+    augmented, over that on validation images, which no network with sound labels knows better.
+    Threshold: 5 %, and 3 standard errors above zero. Source: Zhu et al. 2021, arXiv:2102.05291; the
+    limits by the trial's first half. `labels.judge_labels` is more exact, and needs features.
     """
     if labels_shuffled(seen) is not None or seen.sharing.moving or seen.sharing.blank > _BLANK:
         return None  # validation images are no measure, or blank images explain the mistakes
-    estimates = [found for found in (_told(seen), _near(seen), _unlearnt(seen)) if found]
+    estimates = [found for found in (_near(seen), _unlearnt(seen)) if found]
     sure = [(share, error) for share, error in estimates if share - _BEYOND * error > 0]
     share, error = min(sure, key=lambda found: found[1] / found[0], default=(0.0, 0.0))
     if share < _NOISY:
@@ -143,8 +142,9 @@ def label_noise(seen: Observed) -> Finding | None:
          Evidence("standard errors above zero", share / error, _BEYOND, above=True,
                   source="one false alarm in 740 runs")),
         Remedy(
-            "Look at the most suspicious images first and mend their labels. Until then hold the "
-            "network back from learning them by heart: shorter training, label smoothing, mixup.",
+            "Look at the most suspicious images first and mend their labels; `fathom doctor labels` "
+            "finds them by a pretrained network. Until then hold the network back from learning "
+            "them by heart: shorter training, label smoothing, mixup.",
             in_recipe(seen, "loss.label_smoothing", "0.1"),
             "loss = F.cross_entropy(logits, targets, label_smoothing=0.1)",
         ),
@@ -154,12 +154,6 @@ def label_noise(seen: Observed) -> Finding | None:
             Rejected("labels-shuffled", f"{1 - share:.0%} of the labels are right"),
         ),
     )  # fmt: skip
-
-
-def _told(seen: Observed) -> tuple[float, float] | None:
-    """The estimate of a classifier, with its standard error."""
-    labels = seen.labels
-    return None if labels.noise is None else (labels.noise, (labels.high - labels.low) / 3.92)
 
 
 def _near(seen: Observed) -> tuple[float, float] | None:
