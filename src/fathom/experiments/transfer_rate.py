@@ -27,7 +27,7 @@ from fathom.transfer.probe_run import checkpoint_of
 _FRESH, _PRETRAINED = "fresh weights", "pretrained weights"
 _RATES = tuple(round(10 ** (half / 2), 6) for half in range(-6, 2))  # 0.001 to 3.16
 _STEPS, _PRETRAINING = 100, 600
-_SIDE = 128  # pixels, at most, for networks that were pretrained elsewhere
+_SIDE = 96  # pixels, at most, for networks that were pretrained elsewhere
 _HALF_STEP = 0.25  # decades, half a step of the grid
 _STATED = 1.0  # decades: ten times
 _SEEDS = 3  # for a verdict
@@ -43,7 +43,7 @@ def transfer_rate(setting: Setting) -> Experiment:
     From either start, SGD with momentum, a rate for every half decade from 0.001 to 3.2, 100 steps
     each, everything else equal: network, data, size, recipe (`fathom.experiments.arms.comparing`)
     and seed. The best rate has the highest accuracy on the images that judge, among equals the
-    lowest loss. With weights, images are prepared as theirs were and have at most 128 pixels.
+    lowest loss. With weights, images are prepared as theirs were and have at most 96 pixels.
     Without, a small network is first trained here, 600 steps on the first classes (one more than
     half of them), and the rest are what is learnt from either start.
 

@@ -142,9 +142,9 @@ def label_noise(seen: Observed) -> Finding | None:
          Evidence("standard errors above zero", share / error, _BEYOND, above=True,
                   source="one false alarm in 740 runs")),
         Remedy(
-            "Look at the most suspicious images first and mend their labels; `fathom doctor labels` "
-            "finds them by a pretrained network. Until then hold the network back from learning "
-            "them by heart: shorter training, label smoothing, mixup.",
+            "Look at the most suspicious images first and mend their labels; a pretrained network "
+            "finds them with `fathom doctor labels`. Until then hold the network back from "
+            "learning them by heart: shorter training, label smoothing, mixup.",
             in_recipe(seen, "loss.label_smoothing", "0.1"),
             "loss = F.cross_entropy(logits, targets, label_smoothing=0.1)",
         ),
