@@ -78,7 +78,7 @@ def test_a_file_of_another_format_ends_in_one_message_and_is_left(tmp_path: Path
     del values["observed"]["format"], values["observed"]["passes"]["looks"]  # as the first was
     file.write_text(json.dumps(values))
     kept = file.read_bytes()
-    message = r"doctor\.json: what was seen is of format 1, and this Fathom reads format 2 only"
+    message = r"doctor\.json: what was seen is of format 1, and this Fathom reads format 3 only"
     with pytest.raises(UserError, match=message):
         post_mortem(out)
     with pytest.raises(UserError, match=message):

@@ -12,7 +12,7 @@ from typing import Any
 from fathom.doctor.stored import damaged, read
 from fathom.errors import require
 
-FORMAT = 2  # of what is stored; one more whenever a field comes, goes or means something else
+FORMAT = 3  # of what is stored; one more whenever a field comes, goes or means something else
 MOST_STEPS = 2000  # points that the curve keeps
 MOST_LOOKS = 200
 _FIRST_AND_LAST = 20  # looks that are kept at either end
@@ -274,14 +274,10 @@ class Neighbours:
 class Labels:
     """What training says of its own labels.
 
-    noise: the estimated share of wrong labels, with its 95 % interval; None where nothing judged
-    them one by one. suspects: (file or place, label, what it seems to be) of the most suspicious,
-    the worst first. neighbours: None without plain images of both splits.
+    suspects: (file or place, label, what it seems to be) of the most suspicious, the worst first.
+    neighbours: None without plain images of both splits.
     """
 
-    noise: float | None = None
-    low: float = 0.0
-    high: float = 1.0
     suspects: list[tuple[str, str, str]] = field(default_factory=list)
     neighbours: Neighbours | None = None
 

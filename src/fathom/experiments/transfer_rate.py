@@ -17,6 +17,7 @@ from fathom.experiments.words import in_unit
 from fathom.features.backbone import find_backbones
 from fathom.figures.charts import Axis, LineChart, Series
 from fathom.spread import Spread, spread
+from fathom.training.recalibrate import batch_norms
 from fathom.training.recipe import Recipe
 from fathom.training.reports import Finished
 from fathom.training.run import Run
@@ -27,7 +28,8 @@ from fathom.transfer.probe_run import checkpoint_of
 _FRESH, _PRETRAINED = "fresh weights", "pretrained weights"
 _RATES = tuple(round(10 ** (half / 2), 6) for half in range(-6, 2))  # 0.001 to 3.16
 _STEPS, _PRETRAINING = 100, 600
-_SIDE = 96  # pixels, at most, for networks that were pretrained elsewhere
+_SIDE = 64  # pixels, at most, for networks that were pretrained elsewhere
+_REMEASURED = 20  # batches, for their batch norms
 _HALF_STEP = 0.25  # decades, half a step of the grid
 _STATED = 1.0  # decades: ten times
 _SEEDS = 3  # for a verdict
@@ -43,9 +45,11 @@ def transfer_rate(setting: Setting) -> Experiment:
     From either start, SGD with momentum, a rate for every half decade from 0.001 to 3.2, 100 steps
     each, everything else equal: network, data, size, recipe (`fathom.experiments.arms.comparing`)
     and seed. The best rate has the highest accuracy on the images that judge, among equals the
-    lowest loss. With weights, images are prepared as theirs were and have at most 96 pixels.
-    Without, a small network is first trained here, 600 steps on the first classes (one more than
-    half of them), and the rest are what is learnt from either start.
+    lowest loss. With weights, images are prepared as theirs were and have at most 64 pixels, and
+    the statistics of batch norms are measured anew before judging: with a momentum of 0.01, as some
+    weights have it, 100 steps would be judged by those of the beginning. Without, a small network
+    is first trained here, 600 steps on the first classes (one more than half of them), and the rest
+    are what is learnt from either start.
 
     Written before looking: about ten times smaller is shown where the interval of the ratio is
     above 1 and, widened by half a step of the grid, holds 10, and no best rate is at the grid's
@@ -128,7 +132,12 @@ def _start(cell: Cell, folder: Path) -> _Start:
         batch_size=32,
     )
     weights = backbone.weights if cell.arm.name == _PRETRAINED else None
-    recipe = replace(recipe, model=replace(recipe.model, weights=weights), seed=cell.seed)
+    recipe = replace(
+        recipe,
+        model=replace(recipe.model, weights=weights),
+        recalibrate=_REMEASURED if batch_norms(backbone.build()) else 0,
+        seed=cell.seed,
+    )
     return _Start(recipe, load_data(recipe, view), 2 if cell.setting.quick else _STEPS)
 
 
