@@ -80,6 +80,7 @@ def test_mixed_up_labels_are_told_apart_from_a_few_wrong_ones(
         (("colours.csv", "--top", "0"), "--top is 0; use 1 or more"),
         (("colours.csv", "--val-fraction", "0.5"), "--val-fraction has no effect"),
         (("one.csv",), "has 1 class; labels need two or more"),
+        (("single.csv",), "blue: one usable image or none"),
         (("none",), "has no classes; labels need two or more"),
     ],
 )
@@ -90,6 +91,7 @@ def test_what_cannot_be_judged_is_refused(
     for number in range(2):
         Path(f"red{number}.png").rename(f"none/{number}.png")
     Path("one.csv").write_text("path,label\nred3.png,red\nred4.png,red\n")
+    Path("single.csv").write_text("path,label\nred3.png,red\nred4.png,red\nblue0.png,blue\n")
     code, out, err = call("doctor", "labels", *arguments, "--weights", weights)
     assert (code, out) == (2, "")
     assert said in err

@@ -51,6 +51,13 @@ def labels(
     classes = len(found.class_names)
     told = "1 class" if classes else "no classes"
     require(classes >= 2, f"{found.data} has {told}; labels need two or more")
+    counts = found.targets.bincount(minlength=classes).tolist()
+    few = [name for name, count in zip(found.class_names, counts, strict=True) if count < 2]
+    require(
+        not few,
+        f"{', '.join(few[:5])}{' and more' if len(few) > 5 else ''}: one usable image or none, which "
+        "nothing else of its class can judge; give every class two or more, or leave it out",
+    )
     noise = judge_labels(found.values, found.targets, num_classes=classes)
     facts = _facts(found, noise, top, seconds=time.monotonic() - began)
     if json:
