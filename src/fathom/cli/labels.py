@@ -55,8 +55,8 @@ def labels(
     few = [name for name, count in zip(found.class_names, counts, strict=True) if count < 2]
     require(
         not few,
-        f"{', '.join(few[:5])}{' and more' if len(few) > 5 else ''}: one usable image or none, which "
-        "nothing else of its class can judge; give every class two or more, or leave it out",
+        f"{', '.join(few[:5])}{' and more' if len(few) > 5 else ''}: one usable image or none, and "
+        "none else of the class to judge it; give every class two or more, or leave it out",
     )
     noise = judge_labels(found.values, found.targets, num_classes=classes)
     facts = _facts(found, noise, top, seconds=time.monotonic() - began)
