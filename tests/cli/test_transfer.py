@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,12 @@ from tests.cli.test_commands import Call, call
 from tests.transfer.test_session import weights
 
 __all__ = ["call", "weights"]
+
+
+@pytest.fixture(autouse=True)
+def _started_now(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Minutes count from the start of the process, which is that of other tests, too."""
+    monkeypatch.setattr("fathom.cli.transfer.STARTED", time.monotonic())
 
 
 def test_auto_tells_why_and_writes_a_run_with_its_reasons(
@@ -25,7 +32,7 @@ def test_auto_tells_why_and_writes_a_run_with_its_reasons(
     for name in ("probe", "partial", "finetune", "scratch"):
         assert f"\n{name}: " in f"\n{err}"
     assert "Chosen: " in err
-    assert "With ten times the images" in err
+    assert "images a class that it saw, the probe alone is expected at" in err
     page = (out / "transfer" / "decision.html").read_text()
     assert "Why this strategy" in page
     assert json.loads(call("evaluate", out, "--json")[1])["top1"] == found["top1"]
@@ -47,6 +54,8 @@ def test_a_curve_is_a_table_in_words_and_a_figure(call: Call, weights: str, tmp_
 REFUSED = {
     "stages of a probe": (("--strategy", "probe", "--stages", 2), "--stages has no effect"),
     "strategy of a curve": (("--strategy", "probe", "--curve"), "--strategy probe has no effect"),
+    "weights of none": (("--strategy", "scratch", "--weights", "lite0"), "fresh weights"),
+    "network of none": (("--strategy", "scratch", "--model", "resnet50"), "fresh weights"),
     "no time": (("--minutes", 0), "minutes is 0; it must be above 0"),
     "unknown weights": (("--weights", "lite9"), "no weights called 'lite9'"),
     "weights of another network": (("--model", "resnet18"), "the lite weights are those of"),

@@ -146,6 +146,14 @@ def test_memory_and_disk_give_the_same_batches(
     same(take(one, 5), take(other, 5))
 
 
+def test_crops_are_cut_from_the_files_where_views_are_in_memory_too(tree: Path) -> None:
+    """As where a probe's data are trained on: the crop of the recipe is never left out."""
+    kept, streamed = dataset_of(tree, PLAIN, "memory"), dataset_of(tree, RESIZED, "off")
+    streamed = replace(streamed, preprocess=kept.preprocess)
+    one, other = (training(data, RESIZED).start(0) for data in (kept, streamed))
+    same(take(one, 3), take(other, 3))
+
+
 @pytest.mark.parametrize("cache", ["memory", "off"])
 def test_batches_hold_the_images_of_their_positions(cache: str, tree: Path) -> None:
     dataset = dataset_of(tree, PAD, cache)

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from fathom.data.catalog import Catalog
 from fathom.data.settings import DataSettings
-from fathom.data.split import split_catalog, stratified
+from fathom.data.split import holding_out, split_catalog, stratified
 from fathom.errors import UserError
 from tests.images import array_catalog
 
@@ -120,9 +120,22 @@ def test_splits_that_suffice_are_left_alone(roles: tuple[str, ...], choosing: bo
     assert found.catalog.splits == catalog.splits
     assert found.judge == ("test" if "test" in roles else "val")
     assert set(found.origins.values()) == {"as the data give it"}
+    if "val" not in roles:
+        return
     message = f"val_fraction=0.3 has no effect.*{', '.join(roles)}; leave it out"
     with pytest.raises(UserError, match=message):
         split_catalog(catalog, DataSettings(val_fraction=0.3), choosing=choosing)
+
+
+@pytest.mark.parametrize("choosing", [True, False])
+def test_what_is_to_be_held_out_is_held_out_whether_it_chooses_or_not(choosing: bool) -> None:
+    catalog = with_splits("train", "test")
+    outright = holding_out(DataSettings(), catalog)
+    found = split_catalog(catalog, outright, choosing=choosing)
+    assert found == split_catalog(catalog, DataSettings(), choosing=True)
+    assert holding_out(DataSettings(val_fraction=0.3), catalog).val_fraction == 0.3
+    for sufficient in (with_splits("train", "val"), array_catalog(PLENTY)):
+        assert holding_out(DataSettings(), sufficient) == DataSettings()
 
 
 def test_a_class_of_one_image_cannot_be_split() -> None:

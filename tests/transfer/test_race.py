@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 from collections import Counter
+from types import SimpleNamespace
+from typing import Any, cast
 
 import numpy as np
 import pytest
 
+import fathom
 from fathom.data.catalog import Catalog, ImageList
+from fathom.data.load import Split
 from fathom.data.sources import Arrays
 from fathom.data.split import SplitCatalog
 from fathom.training.reports import StepReport
-from fathom.transfer.race import drawn, num_judges, pace, thinned
+from fathom.transfer.race import batch_for, drawn, num_judges, pace, thinned
 
 
 def images(counts: list[int]) -> ImageList:
@@ -23,6 +27,15 @@ def images(counts: list[int]) -> ImageList:
 
 def step(number: int, seconds: float) -> StepReport:
     return StepReport(number, 0, 1.0, 0.5, 0.1, 32 / seconds, seconds, 0.0)
+
+
+def test_a_batch_is_no_larger_than_what_is_trained_on() -> None:
+    """Of few seconds few images are loaded, and the recipe was made for all of them."""
+    split = Split(images([10, 20]), None)
+    data = SimpleNamespace(splits={"train": split})
+    for size, wanted in ((128, 30), (16, 16)):
+        recipe = fathom.recipe("default", "digits", epochs=1, batch_size=size)
+        assert batch_for(recipe, cast(Any, data)) == wanted
 
 
 @pytest.mark.parametrize(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 
@@ -18,7 +19,8 @@ from fathom.features.backbone import find_backbones
 from fathom.models.base import ImageClassifier
 from fathom.report import write_report
 from fathom.training.checkpoint import load_checkpoint
-from fathom.training.reports import Finished
+from fathom.training.reports import Finished, StepReport
+from fathom.training.run import Run
 from fathom.transfer.plan import Plan
 from fathom.transfer.probe_run import checkpoint_of
 from fathom.transfer.session import Decided, Raced, Surveyed, transfer
@@ -124,17 +126,61 @@ def test_what_a_stopped_race_left_is_not_written_over(weights: str, tmp_path: Pa
         list(transfer(plan(weights), out=tmp_path / "run"))
 
 
+def write_digits(folder: Path, roles: dict[str, slice]) -> Path:
+    """Some of each digit as files of folders ROLE/DIGIT; its places among all of that digit."""
+    digits = load_digits()
+    for target in range(10):
+        places = (digits.target == target).nonzero()[0]
+        for role, chosen in roles.items():
+            for number, place in enumerate(places[chosen]):
+                file = folder / role / str(target) / f"{number}.png"
+                file.parent.mkdir(parents=True, exist_ok=True)
+                Image.fromarray((digits.images[place] * 15).astype("uint8")).save(file)
+    return folder
+
+
+def test_a_stopped_run_of_train_and_test_images_goes_on(weights: str, tmp_path: Path) -> None:
+    """What was held out to choose a strategy is held out again, though the last weights count."""
+    data = write_digits(tmp_path / "data", {"train": slice(40), "test": slice(40, 50)})
+    given = replace(
+        plan(weights, strategy="finetune", minutes=0.2), data=DataSettings(source=str(data))
+    )
+    with closing(transfer(given, out=tmp_path / "run")) as records:
+        for record in records:
+            if isinstance(record, StepReport):
+                break
+    assert Run.open(tmp_path / "run").recipe().select == "last"
+    done = list(fathom.resume(tmp_path / "run"))[-1]
+    assert isinstance(done, Finished)
+    assert done.evaluation.split == "test"
+    assert fathom.load(tmp_path / "run").evaluate()[0].top1 == done.evaluation.top1
+
+
+def test_a_network_without_batch_norm_is_tuned(tmp_path: Path) -> None:
+    list(fathom.train(tiny("group"), out=tmp_path / "before"))
+    own = str(checkpoint_of(tmp_path / "before"))
+    done = list(transfer(plan(own, strategy="finetune"), out=tmp_path / "run"))[-1]
+    assert isinstance(done, Finished)
+    assert done.steps > 0
+
+
+def test_files_left_out_and_what_is_assumed_are_told(weights: str, tmp_path: Path) -> None:
+    data = write_digits(tmp_path / "data", {".": slice(12)})
+    (data / "3" / "broken.png").write_text("no image")
+    given = replace(plan(weights, strategy="probe"), data=DataSettings(source=str(data)))
+    (found,) = [
+        record.survey
+        for record in transfer(given, out=tmp_path / "run")
+        if isinstance(record, Surveyed)
+    ]
+    assert [bad.name for bad in found.bad] == ["3/broken.png"]
+
+
 @pytest.mark.parametrize("strategy", ["auto", "probe"])
 def test_two_images_a_class_are_enough(weights: str, tmp_path: Path, strategy: str) -> None:
     """One of them trains and one judges; nothing can be cross-validated, and no curve is drawn."""
-    digits = load_digits().images
-    names = load_digits().target
-    for target in range(10):
-        for number, place in enumerate((names == target).nonzero()[0][:2]):
-            file = tmp_path / "few" / str(target) / f"{number}.png"
-            file.parent.mkdir(parents=True, exist_ok=True)
-            Image.fromarray((digits[place] * 15).astype("uint8")).save(file)
-    few = replace(plan(weights, strategy=strategy), data=DataSettings(source=str(tmp_path / "few")))
+    data = DataSettings(source=str(write_digits(tmp_path / "few", {".": slice(2)})))
+    few = replace(plan(weights, strategy=strategy), data=data)
     records = list(transfer(few, out=tmp_path / "run"))
     done = records[-1]
     assert isinstance(done, Finished)

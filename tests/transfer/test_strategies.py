@@ -15,7 +15,19 @@ from fathom.transfer.strategies import fitting_size, from_scratch, probing, tuni
 
 @pytest.mark.parametrize(
     ("own", "seconds", "size"),
-    [(224, 1e6, 224), (224, 0.0, 128), (224, 100.0, 160), (32, 0.0, 32), (8, 0.0, 8), (8, 1e6, 8)],
+    [
+        (224, 1e6, 224),
+        (224, 0.0, 128),
+        (224, 100.0, 160),
+        (32, 0.0, 32),
+        (8, 0.0, 8),
+        (8, 1e6, 8),
+        (240, 1e6, 240),
+        (260, 1e6, 260),
+        (260, 120.0, 192),
+        (48, 1e6, 48),
+        (48, 0.0, 32),
+    ],
 )
 def test_the_size_is_the_largest_that_leaves_time_for_four_passes(
     own: int, seconds: float, size: int
@@ -43,16 +55,36 @@ def test_norms_learn_only_from_many_images_and_many_looks(
         assert found.model.frozen_norms == frozen
 
 
+def test_a_network_without_batch_norms_has_none_to_freeze() -> None:
+    summary = Summary(1_000, 10, 32, 32, 3, None)
+    data, backbone = DataSettings(source="digits"), Backbone("convnext_tiny", "torchvision")
+    probe = probing(data, backbone, summary, image_size=128, seed=0, device="cpu")
+    found = tuning(
+        probe, summary, start=Path("x"), minutes=1, passes=20, num_val=9, has_norms=False
+    )
+    assert not found.model.frozen_norms
+
+
 @pytest.mark.parametrize(
-    ("num_val", "passes", "select"), [(499, 5.0, "last"), (500, 5.0, "best"), (100, 0.5, "best")]
+    ("num_val", "passes", "select"),
+    [
+        (499, 5.0, "last"),
+        (500, 5.0, "best"),
+        (500, 2.0, "best"),
+        (500, 1.9, "last"),
+        (500, 0.5, "best"),
+        (100, 0.5, "best"),
+    ],
 )
-def test_few_validation_images_choose_no_epoch(num_val: int, passes: float, select: str) -> None:
+def test_few_validation_images_or_epochs_leave_no_choice(
+    num_val: int, passes: float, select: str
+) -> None:
     summary = Summary(1_000, 10, 32, 32, 3, None)
     data = DataSettings(source="digits")
     backbone = Backbone("efficientnet_lite0", "lite")
     probe = probing(data, backbone, summary, image_size=128, seed=0, device="cpu")
     found = tuning(probe, summary, start=Path("x"), minutes=1, passes=passes, num_val=num_val)
     assert found.select == select
-    if passes > 1:
+    if passes > 2:
         fresh = from_scratch(data, summary, minutes=1, num_val=num_val, seed=0, device="cpu")
         assert fresh.select == select

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Generator, Iterator
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -32,7 +32,7 @@ class TransferOptions:
     ----------
     weights
         Pretrained networks, with commas between them: lite0, lite1, lite2, NETWORK@torchvision,
-        timm:NAME, NETWORK@FILE. The best of several is chosen by its probe.
+        timm:NAME, NETWORK@FILE; lite by default. The best of several is chosen by its probe.
     model
         The network, where --weights does not say it: --weights torchvision --model resnet50.
     minutes
@@ -56,7 +56,7 @@ class TransferOptions:
         Train nothing to keep; measure accuracy against images a class for every strategy.
     """
 
-    weights: str = "lite"
+    weights: str | None = None
     model: str | None = None
     minutes: float = 10.0
     strategy: Literal["auto", "probe", "finetune", "partial", "scratch"] = "auto"
@@ -109,13 +109,18 @@ def transfer(
         not how.curve or how.strategy == "auto",
         f"--strategy {how.strategy} has no effect with --curve, which measures all of them",
     )
+    require(
+        how.strategy != "scratch" or how.weights is how.model is None,
+        "--weights and --model have no effect with --strategy scratch, which trains the default "
+        "network with fresh weights; leave them out, or name a network to `fathom train --model`",
+    )
     from fathom.features.backbone import find_backbones
     from fathom.transfer.plan import Plan
     from fathom.transfer.session import transfer as run_transfer
 
     plan = Plan(
         where.settings(data),
-        find_backbones(how.weights, how.model),
+        find_backbones(how.weights or "lite", how.model),
         how.minutes,
         how.strategy,
         stages=how.stages,
@@ -140,16 +145,24 @@ def transfer(
 def _told(
     stream: Generator[Record, None, None], *, quiet: bool, stderr: bool
 ) -> Generator[Report, None, None]:
-    """Print what is measured and decided; pass the reports of the run on."""
+    """Print what is measured and decided; pass the reports of the run on, without what was told."""
     from fathom.cli.tables import console
+    from fathom.training.reports import Started
     from fathom.transfer.session import Decided, Raced, Surveyed
 
-    out = console(stderr=stderr)
+    out, told = console(stderr=stderr), set[str]()
     with closing(stream) as records:
         for record in records:
+            if isinstance(record, Started):
+                bad = tuple(one for one in record.bad_images if one[0] not in told)
+                notes = tuple(note for note in record.notes if note not in told)
+                yield replace(record, bad_images=bad, notes=notes)
+                continue
             if not isinstance(record, Surveyed | Raced | Decided):
                 yield record
                 continue
+            if isinstance(record, Surveyed):
+                told |= {*record.survey.notes, *(one.name for one in record.survey.bad)}
             if isinstance(record, Decided):
                 _draw_decision(record)
             if not quiet:
@@ -171,6 +184,7 @@ def _draw_decision(record: Decided) -> None:
 
 
 def _lines(record: Surveyed | Raced | Decided) -> Iterator[str]:
+    from fathom.cli.tables import bad_image_lines
     from fathom.transfer.session import Decided, Raced
 
     if isinstance(record, Decided):
@@ -183,6 +197,8 @@ def _lines(record: Surveyed | Raced | Decided) -> Iterator[str]:
             f"{one.raced.seconds:.0f} s"
         )
     else:
+        yield from (f"note: {note}" for note in record.survey.notes)
+        yield from bad_image_lines([(one.name, one.reason) for one in record.survey.bad])
         yield from record.survey.sentences()
 
 

@@ -66,7 +66,8 @@ class Drawn:
 class TrainingBatches:
     """Augmented batches of the training split, from any step on.
 
-    image_size is the side of crops from files, that of evaluation unless given. sampling "balanced"
+    image_size is the side of crops from files, that of evaluation unless given; such crops are cut
+    from the files, also where finished views are kept in memory for other uses. sampling "balanced"
     draws each class equally often. Raises UserError for settings without effect on these images.
     """
 
@@ -109,7 +110,7 @@ class TrainingBatches:
 
     def start(self, step: int) -> Iterator[Batch]:
         """Batches of step, step + 1, ... without end."""
-        if self._split.views is None:
+        if self._split.views is None or self._augment.from_files:
             yield from self._decoded(step)
             return
         device, views, policy = self._runtime.device, self._split.views, self._augment.policy

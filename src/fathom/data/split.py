@@ -56,7 +56,8 @@ def stratified(targets: Sequence[int], fraction: float, seed: int) -> tuple[list
 def split_catalog(catalog: Catalog, settings: DataSettings, *, choosing: bool) -> SplitCatalog:
     """Give the catalog the splits a run needs; choosing says whether it picks weights by accuracy.
 
-    Raises UserError when val_fraction is set but nothing has to be held out.
+    Without validation images a part of training is held out for it, and where val_fraction is set.
+    Raises UserError when it is set and the data bring validation images.
     """
     splits = dict(catalog.splits)
     origins = dict.fromkeys(splits, "as the data give it")
@@ -65,7 +66,7 @@ def split_catalog(catalog: Catalog, settings: DataSettings, *, choosing: bool) -
         splits = _hold_out(splits.pop("all"), fraction, settings.seed, catalog)
         share = f"{fraction:.0%} of every class, held out with seed {settings.seed}"
         origins = {"train": "the images not held out", "val": share}
-    elif choosing and "val" not in splits:
+    elif (choosing or settings.val_fraction is not None) and "val" not in splits:
         fraction = settings.val_fraction or _CHOICE_FRACTION
         held = _hold_out(splits["train"], fraction, settings.seed, catalog)
         splits = {**held, "test": splits["test"]}
@@ -77,6 +78,15 @@ def split_catalog(catalog: Catalog, settings: DataSettings, *, choosing: bool) -
             f"the splits {', '.join(catalog.splits)}; leave it out"
         )
     return SplitCatalog(replace(catalog, splits=splits), origins)
+
+
+def holding_out(settings: DataSettings, catalog: Catalog) -> DataSettings:
+    """The settings, which say how much of training is held out where the data bring no validation
+    images: a run then has them whatever it chooses its weights by, now and when it is read again.
+    """
+    if "all" in catalog.splits or "val" in catalog.splits or settings.val_fraction is not None:
+        return settings
+    return replace(settings, val_fraction=_CHOICE_FRACTION)
 
 
 def _hold_out(

@@ -282,9 +282,7 @@ class _Bench:
     def _batches(
         self, split: Split, augment: AugmentSettings, batch_size: int, seed: int
     ) -> TrainingBatches:
-        """Batches of a split exactly as training would see them; crops are cut out of its views."""
-        if augment.from_files:
-            split = Split(split.images, None)
+        """Batches of a split exactly as training would see them."""
         return TrainingBatches(
             replace(self.dataset, splits={"train": split}),
             augment,

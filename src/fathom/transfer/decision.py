@@ -231,12 +231,14 @@ class Decision:
         """What ten times the images would change."""
         if self.learning is None or not self.learning.extrapolates:
             return "There are too few images to tell what ten times as many would bring."
-        low, middle, high = self.learning.at(10 * self.learning.images)
-        now = self.learning.at(self.learning.images)[1]
+        images = self.learning.images
+        low, middle, high = self.learning.at(10 * images)
+        now = self.learning.at(images)[1]
         return (
-            f"With ten times the images the probe alone is expected at {middle:.1%} ({low:.1%} to "
-            f"{high:.1%}), {100 * (middle - now):.1f} points more than now; what the others would "
-            "make of them `fathom transfer --curve` measures."
+            f"With ten times the {images:,.0f} images a class that it saw, the probe alone is "
+            f"expected at {middle:.1%} ({low:.1%} to {high:.1%}), {100 * (middle - now):.1f} "
+            "points more than now; what the others would make of them `fathom transfer --curve` "
+            "measures."
         )
 
     def _elsewhere(self) -> Iterator[str]:

@@ -7,6 +7,7 @@ all of each class. The parts are nested, and all are judged on the same validati
 from __future__ import annotations
 
 import time
+from collections import Counter
 from collections.abc import Generator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -22,13 +23,14 @@ from fathom.training.session import train
 from fathom.training.setup import load_data
 from fathom.transfer.curves import LearningCurve, Point, fit_curve
 from fathom.transfer.plan import Plan
-from fathom.transfer.probe import fit_probe
+from fathom.transfer.probe import Probe, fit_probe
 from fathom.transfer.probe_run import checkpoint_of, write_probe
-from fathom.transfer.race import for_race, nested
+from fathom.transfer.race import batch_for, for_race, nested
 from fathom.transfer.session import TRAINED, Ground, Record, Transfer
 from fathom.transfer.strategies import Strategy
 
 _SHARES = (1 / 8, 1 / 4, 1 / 2, 1.0)
+_FEWEST = 16  # training images of a class
 _LEAST = 1.0  # seconds of a run, where computing features has taken all the time
 _AHEAD = (2, 4, 10)  # times the images at which the bands are told
 
@@ -101,17 +103,19 @@ def learning_curves(
     of which an eighth is too little to learn from.
     """
     work = Transfer.of(plan, "curve", out, started)
-    ground = yield from work.surveys()
-    counts = ground.dataset.counts("train")
+    work.deciding = False
+    counts = Counter(work.chosen.catalog.splits["train"].targets)
     require(
-        min(counts) >= 16,
-        f"a class has {min(counts)} training images; a learning curve starts at an eighth of each "
-        "class and needs 16 or more",
+        min(counts.values()) >= _FEWEST,
+        f"a class has {min(counts.values())} training images; a learning curve starts at an eighth "
+        f"of each class and needs {_FEWEST} or more",
     )
+    ground = yield from work.surveys()
+    fresh = load_data(work.fresh(_LEAST), None, chosen=work.chosen)
     seconds = max(_LEAST, work.left() / (len(TRAINED) * len(_SHARES)))
     points: dict[Strategy, list[Point]] = {}
     for share in _SHARES:
-        for learnt in _at(work, ground, share, seconds):
+        for learnt in _at(work, ground, fresh, share, seconds):
             points.setdefault(learnt.strategy, []).append(learnt.point)
             yield learnt
     curves = {strategy: fit_curve(found) for strategy, found in points.items()}
@@ -122,57 +126,65 @@ def learning_curves(
 
 
 def _at(
-    work: Transfer, ground: Ground, share: float, seconds: float
+    work: Transfer, ground: Ground, fresh: Dataset, share: float, seconds: float
 ) -> Generator[Learnt, None, None]:
-    """Every strategy on a share of each class."""
-    plan, found = work.plan, ground.survey
-    judged = for_race(ground.dataset, plan.seed)
-    part = judged if share == 1 else _part(judged, share, plan.seed)
-    keys = set(part.splits["train"].images.keys)
-    own = ground.dataset.splits["train"].images.keys
-    rows = torch.tensor([i for i, p in enumerate(found.train.positions.tolist()) if own[p] in keys])
-    images = len(keys) / found.num_classes
-
-    def learnt(strategy: Strategy, right: int, count: int, took: float) -> Learnt:
-        return Learnt(strategy, Point(images, right / count, count), took)
-
+    """Every strategy on a share of each class; fresh are the data as fresh weights see them."""
+    plan, classes = work.plan, ground.survey.num_classes
+    part = _part(for_race(ground.dataset, plan.seed), share, plan.seed)
+    count = len(part.splits["train"].images) / classes
     began = time.monotonic()
-    probe = fit_probe(
-        found.train.values[rows],
-        found.train.targets[rows],
-        num_classes=found.num_classes,
-        seed=plan.seed,
-        groups=found.train.positions[rows],
-    )
+    probe, seen = _probe(ground, part, plan.seed)
     place = work.folder / f"{share:g}"
     done = write_probe(place / "probe", ground.recipe, part, probe, started=began)
-    yield learnt("probe", *_right(done), time.monotonic() - began)
+    yield _learnt("probe", done, seen / classes, time.monotonic() - began)
+    start = checkpoint_of(place / "probe")
     for strategy in TRAINED:
         if strategy == "scratch":
+            data = _part(for_race(fresh, plan.seed), share, plan.seed)
             recipe = work.fresh(seconds)
-            whole = for_race(load_data(recipe, None, chosen=work.chosen), plan.seed)
-            data = whole if share == 1 else _part(whole, share, plan.seed)
-            recipe = replace(recipe, batch_size=_batch(recipe.batch_size, data))
         else:
-            recipe = work.tuning(ground, strategy, checkpoint_of(place / "probe"), seconds)
-            recipe = replace(recipe, batch_size=_batch(recipe.batch_size, part))
             data = part
+            own = replace(ground, dataset=part)
+            recipe = work.tuning(own, strategy, start, seconds, total=seconds)
+        # What judges the points chooses none of their epochs.
+        recipe = replace(recipe, select="last", batch_size=batch_for(recipe, data))
         end = list(train(recipe, out=place / strategy, dataset=data))[-1]
         assert isinstance(end, Finished)
-        yield learnt(strategy, *_right(end), seconds)
+        yield _learnt(strategy, end, count, seconds)
 
 
-def _right(done: Finished) -> tuple[int, int]:
+def _probe(ground: Ground, part: Dataset, seed: int) -> tuple[Probe, int]:
+    """A probe of those images of a part that there was time to look at, and how many they are."""
+    found, keys = ground.survey.train, set(part.splits["train"].images.keys)
+    own = ground.dataset.splits["train"].images.keys
+    inside = [i for i, p in enumerate(found.positions.tolist()) if own[p] in keys]
+    groups = found.positions[inside]
+    missing = ground.survey.num_classes - len(torch.unique(found.targets[inside]))
+    require(
+        missing == 0,
+        f"the time allowed to look at {found.num_images:,} training images, and of an eighth of "
+        f"each class that leaves none of {missing} classes; give more --minutes",
+    )
+    probe = fit_probe(
+        found.values[inside],
+        found.targets[inside],
+        num_classes=ground.survey.num_classes,
+        seed=seed,
+        groups=groups,
+    )
+    return probe, len(torch.unique(groups))
+
+
+def _learnt(strategy: Strategy, done: Finished, images: float, seconds: float) -> Learnt:
     found = done.evaluation
-    return round(found.top1 * found.num_images), found.num_images
-
-
-def _batch(size: int, dataset: Dataset) -> int:
-    return min(size, len(dataset.splits["train"].images))
+    count = found.num_images
+    return Learnt(strategy, Point(images, round(found.top1 * count) / count, count), seconds)
 
 
 def _part(dataset: Dataset, share: float, seed: int) -> Dataset:
     """The data with a share of the training images of each class; smaller shares lie in larger."""
+    if share == 1:
+        return dataset
     split = dataset.splits["train"]
     chosen = nested(split.targets, share, seed).tolist()
     views = None if split.views is None else split.views[chosen]

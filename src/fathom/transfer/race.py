@@ -72,13 +72,18 @@ def run_leg(
     strategy: Strategy, recipe: Recipe, dataset: Dataset, out: Path, seconds: float
 ) -> Outcome:
     """Train as the recipe says for so many seconds; the last weights are judged, and no others."""
-    steps = []
-    for report in train(replace(recipe, select="last"), out=out, dataset=dataset):
+    steps, recipe = [], replace(recipe, select="last", batch_size=batch_for(recipe, dataset))
+    for report in train(recipe, out=out, dataset=dataset):
         if isinstance(report, StepReport):
             steps.append(report)
     assert isinstance(report, Finished)
     visits = report.steps * recipe.batch_size
     return outcome(strategy, report, seconds, visits, pace(steps, recipe.batch_size))
+
+
+def batch_for(recipe: Recipe, dataset: Dataset) -> int:
+    """The recipe's batch size, or all training images of a part that is smaller."""
+    return min(recipe.batch_size, len(dataset.splits["train"].images))
 
 
 def pace(steps: Sequence[StepReport], batch_size: int) -> float:

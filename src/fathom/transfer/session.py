@@ -14,12 +14,15 @@ from pathlib import Path
 
 from fathom.data.catalog import open_catalog
 from fathom.data.load import Dataset
-from fathom.data.split import SplitCatalog, split_catalog
+from fathom.data.split import SplitCatalog, holding_out, split_catalog
 from fathom.data.summary import Summary
 from fathom.errors import require
 from fathom.features.backbone import Backbone
+from fathom.models.base import ImageClassifier
+from fathom.preprocess import Preprocess
 from fathom.recipes.fitting import mirrored
 from fathom.runtime import choose_runtime
+from fathom.training.recalibrate import batch_norms
 from fathom.training.recipe import Recipe
 from fathom.training.reports import Finished, Report
 from fathom.training.run import TRANSFER, next_folder, refuse_used, write_json
@@ -31,6 +34,7 @@ from fathom.transfer.plan import Plan
 from fathom.transfer.probe_run import checkpoint_of, write_probe
 from fathom.transfer.race import for_race, num_judges, outcome, run_leg, thinned
 from fathom.transfer.strategies import (
+    TRAINING_PASSES,
     TRAINING_PER_LOOK,
     Strategy,
     fitting_size,
@@ -92,13 +96,14 @@ def transfer(
 
 @dataclass(frozen=True)
 class Ground:
-    """A pretrained network that has been surveyed: the probe's recipe, the data at its size, and
-    how many of its stages `partial` trains."""
+    """A pretrained network that has been surveyed: the probe's recipe, the data at its size, how
+    many of its stages `partial` trains, and whether it has batch norms."""
 
     recipe: Recipe
     dataset: Dataset
     survey: Survey
     stages: int
+    has_norms: bool
 
 
 class Transfer:
@@ -114,6 +119,7 @@ class Transfer:
     ) -> None:
         self.plan, self.chosen, self.folder = plan, chosen, folder
         self.started, self.command = started, command
+        self.deciding = plan.strategy == "auto"
         self.summary: Summary = chosen.catalog.summary()
         self.runtime = choose_runtime(plan.device)
         self.spent: dict[str, float] = {}
@@ -137,8 +143,9 @@ class Transfer:
                 f"{out} holds what a transfer measured that was stopped before it trained; remove "
                 "it, or choose another with --out. Features that were computed are kept elsewhere",
             )
-        plan = replace(plan, data=plan.data.absolute())
-        catalog = open_catalog(plan.data)
+        data = plan.data.absolute()
+        catalog = open_catalog(data)
+        plan = replace(plan, data=holding_out(data, catalog))
         chosen = split_catalog(catalog, plan.data, choosing=True)
         folder = Path(out) if out else next_folder(f"{catalog.name}-{what}")
         return cls(plan, chosen, folder, started, command)
@@ -172,16 +179,6 @@ class Transfer:
             start, _ = self.write_start(best, self._judges(best))
             yield from self._tune(best, self.plan.strategy, start)
 
-    def _probing(self, backbone: Backbone) -> Recipe:
-        return probing(
-            self.plan.data,
-            backbone,
-            self.summary,
-            image_size=self.plan.image_size or backbone.found().preprocess.image_size,
-            seed=self.plan.seed,
-            device=self.plan.device,
-        )
-
     def surveys(self) -> Generator[Record, None, Ground]:
         """Probe every pretrained network; the best of them goes on."""
         found: list[Ground] = []
@@ -196,8 +193,35 @@ class Transfer:
         return max(found, key=lambda one: one.survey.top1)
 
     def survey(self, backbone: Backbone, seconds: float) -> Ground:
-        recipe, own = self._probing(backbone), backbone.found().preprocess
-        model = backbone.build()
+        own, model = backbone.found().preprocess, backbone.build()
+        stages = self._stages(backbone, model)
+        look = look_seconds(model, own, self.runtime)
+        size = self.plan.image_size or self._size(own, look)
+        recipe = probing(
+            self.plan.data,
+            backbone,
+            self.summary,
+            image_size=size,
+            seed=self.plan.seed,
+            device=self.plan.device,
+        )
+        dataset = load_data(recipe, own, chosen=self.chosen)
+        look *= (size / own.image_size) ** 2
+        most = _ALONE * self.left() - len(dataset.splits[dataset.judge].images) * look
+        asked = Asked(
+            seed=self.plan.seed,
+            deadline=time.monotonic() + max(0.0, min(seconds, most)),
+            flip=mirrored(self.summary),
+            trust_images=self.plan.trust_images,
+            deciding=self.deciding,
+            cache=self.plan.cache,
+            workers=self.plan.data.workers,
+        )
+        result = survey_of(backbone, model, dataset, asked, runtime=self.runtime)
+        return Ground(recipe, dataset, result, stages, bool(batch_norms(model)))
+
+    def _stages(self, backbone: Backbone, model: ImageClassifier) -> int:
+        """How many stages `partial` trains."""
         most = len(model.stages) - 1
         stages = self.plan.stages or max(1, min(2, most))
         require(
@@ -205,25 +229,18 @@ class Transfer:
             f"stages is {stages}, and {backbone.name} has {most + 1} stages; train fewer of them, "
             "or all with --strategy finetune",
         )
-        if self.plan.image_size is None:
-            size = fitting_size(
-                own,
-                num_train=len(self.chosen.catalog.splits["train"]),
-                seconds=0.6 * self.left(),
-                image_seconds=TRAINING_PER_LOOK * look_seconds(model, own, self.runtime),
-            )
-            recipe = replace(recipe, image_size=size)
-        dataset = load_data(recipe, own, chosen=self.chosen)
-        asked = Asked(
-            seed=self.plan.seed,
-            deadline=time.monotonic() + seconds,
-            flip=mirrored(self.summary),
-            trust_images=self.plan.trust_images,
-            domain=self.plan.strategy == "auto",
-            cache=self.plan.cache,
+        return stages
+
+    def _size(self, own: Preprocess, look: float) -> int:
+        """The image size that the time allows, where a look at the weights' own takes so long."""
+        probing_only = self.plan.strategy == "probe"
+        return fitting_size(
+            own,
+            num_train=len(self.chosen.catalog.splits["train"]),
+            seconds=0.6 * self.left(),
+            image_seconds=look if probing_only else TRAINING_PER_LOOK * look,
+            passes=1.0 if probing_only else TRAINING_PASSES,
         )
-        result = survey_of(backbone, model, dataset, asked, runtime=self.runtime)
-        return Ground(recipe, dataset, result, stages)
 
     def write_start(self, best: Ground, judges: int) -> tuple[Path, Finished]:
         """The probe as a run, from whose weights others start, judged by so many images."""
@@ -242,15 +259,19 @@ class Transfer:
             command=self.command,
         )
 
-    def tuning(self, best: Ground, strategy: Strategy, start: Path, seconds: float) -> Recipe:
+    def tuning(
+        self, best: Ground, strategy: Strategy, start: Path, seconds: float, *, total: float
+    ) -> Recipe:
+        """The recipe for so many seconds, of the total that the strategy has by and by."""
         step = TRAINING_PER_LOOK * best.survey.image_seconds
         return tuning(
             best.recipe,
             self.summary,
             start=start,
             minutes=seconds / 60,
-            passes=self.left() / (step * len(best.dataset.splits["train"].images)),
+            passes=total / (step * len(best.dataset.splits["train"].images)),
             num_val=self.num_val,
+            has_norms=best.has_norms,
             stages=best.stages if strategy == "partial" else None,
         )
 
@@ -267,7 +288,8 @@ class Transfer:
         )
 
     def _tune(self, best: Ground, strategy: Strategy, start: Path) -> Iterator[Record]:
-        recipe = self.tuning(best, strategy, start, max(self.left(), 1.0))
+        left = max(self.left(), 1.0)
+        recipe = self.tuning(best, strategy, start, left, total=left)
         yield from self._train(recipe, dataset=best.dataset)
 
     def _train(
@@ -306,7 +328,8 @@ class Transfer:
                 few = thinned(self.chosen, share, seed, judges)
                 data = for_race(load_data(recipe, None, chosen=few), seed, judges)
             else:
-                recipe, data = self.tuning(best, strategy, starts["probe"], share), own
+                start, data = starts["probe"], own
+                recipe = self.tuning(best, strategy, start, share, total=self.left())
             place = self.work / strategy
             raced = run_leg(strategy, recipe, data, place, share)
             below = strategy != "scratch" and raced.right < before.right

@@ -25,9 +25,12 @@ FEW_IMAGES, FEW_LOOKS = 5_000, 50_000
 # the last weights are better than those that so few images take for the best. Unless there is no
 # time to come down, as below so many looks: then what it starts from may be better.
 FEW_JUDGES, TOO_SHORT = 500, 1_000
+_FEW_EPOCHS = 2.0  # below them there is nothing to choose among, and to judge the start costs steps
 _MANY_PASSES = 20  # from here on crops may be harder: the network sees each image often enough
 _SIZES = (1.0, 6 / 7, 5 / 7, 4 / 7)  # of the weights' own image size; 4/7 of 224 are 128
-_PASSES = 4.0  # over the training images that a size should leave time for
+TRAINING_PASSES = (
+    4.0  # over the training images that a size should leave time for, where they are trained
+)
 
 
 def probing(
@@ -67,6 +70,7 @@ def tuning(
     minutes: float,
     passes: float,
     num_val: int,
+    has_norms: bool = True,
     stages: int | None = None,
 ) -> Recipe:
     """Fine-tune from a probe's weights: all of the network, or the last stages and the head.
@@ -74,15 +78,15 @@ def tuning(
     The head was fitted on frozen features first, so that its random start does not disturb them
     (Kumar et al. 2022, arXiv:2202.10054, Section 4). start is the probe's checkpoint; passes, those
     over the training images that the time allows, decide how hard the crops are. num_val: images
-    that may choose among epochs.
+    that may choose among epochs. has_norms: whether the network has batch norms to freeze.
     """
     looks = passes * summary.num_train
-    few = summary.num_train < FEW_IMAGES or looks < FEW_LOOKS
+    frozen = has_norms and (summary.num_train < FEW_IMAGES or looks < FEW_LOOKS)
     batch_size = batch_of(summary.num_train, 32)
     return replace(
         probe,
         name="finetune" if stages is None else "partial",
-        model=replace(probe.model, weights=str(start), trained_stages=stages, frozen_norms=few),
+        model=replace(probe.model, weights=str(start), trained_stages=stages, frozen_norms=frozen),
         augment=AugmentSettings(
             crop=ResizedCrop(min_area=0.35 if passes >= _MANY_PASSES else 0.65),
             flip=mirrored(summary),
@@ -95,7 +99,7 @@ def tuning(
         batch_size=batch_size,
         epochs=None,
         minutes=minutes,
-        select="last" if num_val < FEW_JUDGES and looks >= TOO_SHORT else "best",
+        select="best" if looks < TOO_SHORT else _selection(num_val, passes),
     )
 
 
@@ -124,13 +128,27 @@ def from_scratch(
     )
 
 
-def fitting_size(own: Preprocess, *, num_train: int, seconds: float, image_seconds: float) -> int:
-    """The image size to fine-tune at, in pixels: the largest that leaves time for some passes.
+def _selection(num_val: int, passes: float) -> Literal["best", "last"]:
+    """Whether validation images choose among epochs, of which there are about so many."""
+    return "best" if num_val >= FEW_JUDGES and passes >= _FEW_EPOCHS else "last"
 
-    image_seconds is the time of a training step for one image at the weights' own size; it goes
-    with the area. Convolutional networks take other sizes than they were trained with, and adapt.
+
+def fitting_size(
+    own: Preprocess,
+    *,
+    num_train: int,
+    seconds: float,
+    image_seconds: float,
+    passes: float = TRAINING_PASSES,
+) -> int:
+    """The image size to work at, in pixels: the largest that leaves time for so many passes.
+
+    image_seconds is the time for one image at the weights' own size, of a training step where they
+    are trained; it goes with the area. Smaller sizes than the weights' own are multiples of 32.
+    Convolutional networks take other sizes than they were trained with, and adapt.
     """
     for share in _SIZES:
-        if seconds >= _PASSES * num_train * image_seconds * share**2:
+        size = own.image_size if share == 1 else int(own.image_size * share // 32) * 32
+        if seconds >= passes * num_train * image_seconds * (size / own.image_size) ** 2:
             break
-    return max(round(own.image_size * share / 32) * 32, min(own.image_size, 32))
+    return max(size, min(own.image_size, 32))

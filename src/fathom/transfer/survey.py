@@ -40,8 +40,10 @@ class Survey:
     """Features of training and validation images, the probe, and what else they tell.
 
     image_seconds: a look at one image, seconds of them all. neighbours, means: accuracy by leaving
-    one out; they and the learning curve of the probe are None where no class has two images.
-    unseen: training images that the time did not allow to look at.
+    one out; they and the learning curve of the probe are None where no class has two images, the
+    curve also where nothing is decided by it.
+    unseen: training images that the time did not allow to look at. bad: images left out. notes:
+    what had to be assumed about the weights, and what is to be known of the data.
     """
 
     backbone: Backbone
@@ -58,6 +60,7 @@ class Survey:
     seconds: float
     unseen: int
     bad: tuple[BadImage, ...]
+    notes: tuple[str, ...]
 
     @property
     def top1(self) -> float:
@@ -96,8 +99,6 @@ class Survey:
             f"{self.backbone.label} at {self.image_size} pixels: features of "
             f"{self.train.num_images + self.val.num_images:,} images in {self.seconds:.0f} s"
         )
-        for one in self.bad[:20]:
-            yield f"left out: {one.name}: {one.reason}"
         if self.unseen:
             yield f"note: the time did not allow to look at {self.unseen:,} training images"
         others = [
@@ -121,16 +122,18 @@ class Asked:
 
     deadline, of `time.monotonic()`: no images are looked at after it, but for the first of every
     class. flip: mirror images are looked at, too, where the time allows it. trust_images: it is not
-    asked whether the images fit the weights. domain: how near they are to those of the pretraining.
-    cache: features are taken from, and kept in, the user's cache folder.
+    asked whether the images fit the weights. deciding: what a decision wants besides is measured,
+    how near the images are to those of the pretraining, and the learning curve of the probe. cache:
+    features are taken from, and kept in, the user's cache folder. workers: processes that decode.
     """
 
     seed: int
     deadline: float
     flip: bool
     trust_images: bool = False
-    domain: bool = False
+    deciding: bool = False
     cache: bool = True
+    workers: int | str = "auto"
 
 
 def survey_of(
@@ -161,7 +164,7 @@ def survey_of(
         }
         probe = fit_probe(**rows, seed=asked.seed)
         neighbours = fit_neighbours(**rows, seed=asked.seed)
-        points = probe_curve(**rows, seed=asked.seed, probe=probe)
+        points = probe_curve(**rows, seed=asked.seed, probe=probe) if asked.deciding else ()
         return Survey(
             backbone=backbone,
             train=train,
@@ -171,12 +174,13 @@ def survey_of(
             neighbours=neighbours.top1.get(neighbours.k),
             means=fit_means(**rows).top1,
             learning=fit_curve(points) if points else None,
-            domain=_domain(model, sample, train, view, asked.seed) if asked.domain else None,
+            domain=_domain(model, sample, train, view, asked.seed) if asked.deciding else None,
             image_size=view.image_size,
             image_seconds=image_seconds,
             seconds=time.monotonic() - began,
             unseen=len(dataset.splits["train"].images) - train.num_images - len(train.bad),
-            bad=(*train.bad, *val.bad),
+            bad=(*dataset.bad, *train.bad, *val.bad),
+            notes=tuple(note for note in (backbone.found().note, *dataset.notes) if note),
         )
 
 
@@ -198,7 +202,7 @@ def _features(
         ("val", 1, now + time_left / 3),
         ("train", 2 if twice else 1, asked.deadline),
     ):
-        looks = Looks(views, asked.flip, asked.domain, asked.domain, asked.seed)
+        looks = Looks(views, asked.flip, asked.deciding, asked.deciding, asked.seed)
         stream = cached(
             model,
             dataset.splits[role],
@@ -207,6 +211,7 @@ def _features(
             runtime=runtime,
             cache=Cache() if asked.cache else None,
             role=role,
+            workers=asked.workers,
         )
         with closing(stream) as parts:
             found[role] = gather(list(_until(parts, end, classes)))
