@@ -61,4 +61,5 @@ def tab(shared_tab: Tab) -> Iterator[Tab]:
     """The tab, which has to be without faults at the end of each test."""
     shared_tab.faults.clear()
     yield shared_tab
+    shared_tab.show()  # a test that failed halfway may have left it narrow or dark
     assert shared_tab.faults == []

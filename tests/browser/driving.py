@@ -61,6 +61,19 @@ _SETTLED = """
   look();
 })
 """
+# By how much the page is too wide, once its figures have followed the window; they get ten seconds.
+_SIDEWAYS = """
+() => new Promise(done => {
+  const ends = performance.now() + 10000;
+  const look = () => {
+    const page = document.documentElement;
+    const over = page.scrollWidth - page.clientWidth;
+    if (over === 0 || performance.now() > ends) done(over);
+    else setTimeout(look, 50);
+  };
+  look();
+})
+"""
 # What each card shows: its words, the data of its figures, its pictures.
 _CARDS = """
 () => [...document.querySelectorAll('main section.card')].map(card => {
@@ -158,6 +171,7 @@ class Tab:
     ) -> None:
         self.address = address
         self.faults: list[str] = []
+        self._shown = width, scheme
         size: Any = {"width": width, "height": 900}
         self.context: BrowserContext = browser.new_context(viewport=size, color_scheme=scheme)
         self.context.add_init_script(_COUNT)
@@ -193,6 +207,9 @@ class Tab:
 
     def show(self, *, width: int = WIDE, scheme: Any = "light") -> None:
         """Give the window another width, the system another colour scheme."""
+        if (width, scheme) == self._shown:
+            return
+        self._shown = width, scheme
         self.page.set_viewport_size({"width": width, "height": 900})
         self.page.emulate_media(color_scheme=scheme)
         self.page.wait_for_timeout(250)  # figures follow the window after a while
@@ -224,12 +241,8 @@ class Tab:
         return found
 
     def sideways(self) -> int:
-        """By how many pixels the page is wider than the window."""
-        return int(
-            self.page.evaluate(
-                "() => document.documentElement.scrollWidth - document.documentElement.clientWidth"
-            )
-        )
+        """By how many pixels the page stays wider than the window."""
+        return int(self.page.evaluate(_SIDEWAYS))
 
 
 def _inside(url: str, address: str) -> bool:

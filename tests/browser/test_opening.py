@@ -30,11 +30,9 @@ def test_the_colour_scheme_can_be_chosen(tab: Tab, site: Site) -> None:
     before = tab.page.evaluate(_BACKGROUND)
     button = tab.page.get_by_role("button", name="Light or dark")
     button.press("Enter")
-    tab.page.wait_for_timeout(250)
-    assert tab.page.evaluate(_BACKGROUND) != before
+    tab.page.wait_for_function(f"before => ({_BACKGROUND})() !== before", arg=before)
     button.press("Enter")
-    tab.page.wait_for_timeout(250)
-    assert tab.page.evaluate(_BACKGROUND) == before
+    tab.page.wait_for_function(f"before => ({_BACKGROUND})() === before", arg=before)
 
 
 def test_an_address_without_a_page_says_so(tab: Tab) -> None:
