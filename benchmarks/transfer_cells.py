@@ -17,6 +17,7 @@ from __future__ import annotations
 import argparse
 import json
 import random
+import shutil
 import statistics
 import subprocess
 import sys
@@ -95,6 +96,7 @@ def run_cell(data: Path, strategy: str, seed: int, minutes: float, out: Path) ->
     ]  # fmt: skip
     if strategy != "scratch":
         command.append("--no-cache")
+    shutil.rmtree(out / "run", ignore_errors=True)  # of a cell that was cut off
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     (out / "log.txt").write_text(done.stderr)
     if done.returncode:
@@ -113,13 +115,15 @@ def judge(target: Target, strategies: Sequence[str], images: int, root: Path) ->
     if "test" not in catalog.splits:
         return  # all of its images are in the cells already
     folder = root / "data" / target.name / f"judges-{images}"
-    if not folder.exists():
+    written = folder.with_suffix(".done")
+    if not written.exists():
         each = images // len(catalog.class_names)
         source = catalog.splits["test"].source
         for number, (key, cls) in enumerate(drawn(catalog.splits["test"], each, 1)):
             place = folder / f"{cls:03d}-{catalog.class_names[cls]}".replace("/", "_")
             place.mkdir(parents=True, exist_ok=True)
             Image.fromarray(source.pixels(key, 3)).save(place / f"{number:06d}.png")
+        written.touch()
     for file in sorted((root / target.name).glob("*/*/cell.json")):
         beside = file.with_name("judged.json")
         if not beside.exists() and file.parts[-3] in strategies:
@@ -149,8 +153,10 @@ def table(root: Path) -> None:
             row.append(f"{statistics.mean(values):.2f}{spread}" if values else "-")
         chose, behind = [], []
         for number, cell in strategies["auto"].items():
-            others = [
-                s[number]["top1"] for n, s in strategies.items() if n != "auto" and number in s
+            others = [  # by the same test images
+                s[number]["top1"]
+                for n, s in strategies.items()
+                if n != "auto" and s.get(number, {}).get("num_images") == cell["num_images"]
             ]
             chose.append(str(cell["chosen"]))
             if others:

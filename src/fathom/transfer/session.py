@@ -34,7 +34,6 @@ from fathom.transfer.plan import Plan
 from fathom.transfer.probe_run import checkpoint_of, write_probe
 from fathom.transfer.race import for_race, num_judges, outcome, run_leg, thinned
 from fathom.transfer.strategies import (
-    TRAINING_PASSES,
     TRAINING_PER_LOOK,
     Strategy,
     fitting_size,
@@ -233,14 +232,15 @@ class Transfer:
 
     def _size(self, own: Preprocess, look: float) -> int:
         """The image size that the time allows, where a look at the weights' own takes so long."""
-        probing_only = self.plan.strategy == "probe"
-        return fitting_size(
-            own,
-            num_train=len(self.chosen.catalog.splits["train"]),
-            seconds=0.6 * self.left(),
-            image_seconds=look if probing_only else TRAINING_PER_LOOK * look,
-            passes=1.0 if probing_only else TRAINING_PASSES,
-        )
+        images = len(self.chosen.catalog.splits["train"])
+        left = 0.6 * self.left()
+        if self.plan.strategy == "probe":  # one pass, of each of the networks
+            seconds = left / len(self.plan.backbones)
+            return fitting_size(
+                own, num_train=images, seconds=seconds, image_seconds=look, passes=1.0
+            )
+        step = TRAINING_PER_LOOK * look
+        return fitting_size(own, num_train=images, seconds=left, image_seconds=step)
 
     def write_start(self, best: Ground, judges: int) -> tuple[Path, Finished]:
         """The probe as a run, from whose weights others start, judged by so many images."""

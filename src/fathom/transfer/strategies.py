@@ -28,9 +28,7 @@ FEW_JUDGES, TOO_SHORT = 500, 1_000
 _FEW_EPOCHS = 2.0  # below them there is nothing to choose among, and to judge the start costs steps
 _MANY_PASSES = 20  # from here on crops may be harder: the network sees each image often enough
 _SIZES = (1.0, 6 / 7, 5 / 7, 4 / 7)  # of the weights' own image size; 4/7 of 224 are 128
-TRAINING_PASSES = (
-    4.0  # over the training images that a size should leave time for, where they are trained
-)
+_PASSES = 4.0  # over the training images that a size should leave time for, where they are trained
 
 
 def probing(
@@ -139,7 +137,7 @@ def fitting_size(
     num_train: int,
     seconds: float,
     image_seconds: float,
-    passes: float = TRAINING_PASSES,
+    passes: float = _PASSES,
 ) -> int:
     """The image size to work at, in pixels: the largest that leaves time for so many passes.
 
