@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import json
+import math
 from dataclasses import replace
 from importlib import import_module
+from typing import Any
 
 import pytest
 
+from fathom.cli.app import show_json
 from fathom.doctor.causes import CAUSES, rank
+from fathom.doctor.checks.outcome import outcome
 from fathom.doctor.diagnose import Verdict, all_checks, diagnose, in_words
 from fathom.doctor.nouns import Finding
 from fathom.doctor.observed import Curve, Exam, Look, Observed, Passes
@@ -102,3 +107,24 @@ def test_what_could_not_be_judged_is_said() -> None:
         "not judged: accuracies and the length of steps",
         "not judged: data and overfitting",
     ]
+
+
+def test_a_reason_for_not_asking_a_loader_is_said_instead_of_asking_for_one() -> None:
+    told = seen()
+    told.exams = []
+    said = str(Verdict([], told, {"train": "gives uint8 images: give others"}))
+    assert said.endswith(
+        "\nnot judged: data and overfitting; train= gives uint8 images: give others."
+    )
+
+
+def test_the_evidence_of_a_diverged_run_is_json(capsys: pytest.CaptureFixture[str]) -> None:
+    def refuse(constant: str) -> Any:
+        raise AssertionError(f"{constant} is no JSON")
+
+    found = replace(FINDING, evidence=(outcome(Observed(diverged=3)),), where=("a", "b"))
+    show_json({"findings": [found.to_dict()], "loss": [math.nan, 1.5]})
+    told = json.loads(capsys.readouterr().out, parse_constant=refuse)
+    assert told["findings"][0]["evidence"][0]["value"] is None
+    assert told["findings"][0]["where"] == ["a", "b"]
+    assert told["loss"] == [None, 1.5]

@@ -13,6 +13,7 @@ from torch import nn
 from torch.utils.data import DataLoader, Subset, TensorDataset
 
 from fathom.doctor.feed import (
+    Fed,
     Labelled,
     chance_kept,
     clumps,
@@ -169,3 +170,32 @@ def test_training_images_are_seen_through_the_transform_of_validation() -> None:
     assert torch.equal(seen[1][0], train.images[5])
     assert train.transform is rolled
     assert evaluated_view(train, TensorDataset(*patterns(20, 1))) is None
+
+
+def test_what_was_fed_is_that_of_all_batches_of_the_last_type() -> None:
+    images = torch.rand(96, 3, 8, 8, generator=torch.Generator().manual_seed(0))
+    fed = Fed()
+    assert not fed.unlike(images)
+    fed.take((255 * images).to(torch.uint8))
+    for part in (images[:40], images[40:]):
+        fed.take(part)
+    assert not fed.unlike(images)
+    assert fed.unlike((images - 0.5) / 0.5).endswith("fed 0.50 ± 0.29, 0.51 ± 0.29, 0.50 ± 0.29")
+    assert not fed.unlike((images - 0.5) / 0.5, scaled=False)
+    assert fed.unlike(images.double()) == "gives float64 images, but the model was fed float32"
+
+
+def test_mixing_in_the_loop_and_few_images_are_not_taken_for_another_scale() -> None:
+    images = torch.randn(128, 3, 8, 8, generator=torch.Generator().manual_seed(0))
+    fed = Fed()
+    fed.take((images + images.flip(0)) / 2)
+    assert not fed.unlike(images)
+    assert fed.unlike(10 * images)
+    assert not fed.unlike(10 * images[:8])
+
+
+def test_a_constant_channel_is_not_measured_by_its_rounding() -> None:
+    fed = Fed()
+    fed.take(torch.full((40, 1, 9, 9), 0.4))
+    assert not fed.unlike(torch.full((64, 1, 7, 7), 0.4 + 1e-7))
+    assert fed.unlike(torch.full((64, 1, 7, 7), 0.5))

@@ -1,10 +1,12 @@
 import copy
+from typing import Any
 
 import pytest
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from fathom.doctor import line
 from fathom.doctor.line import MULTIPLES, judged, logits_of, losses_along, untouched
 
 from .checks.made import Tiny, pictures
@@ -80,3 +82,25 @@ def test_logits_of_every_usual_output() -> None:
     for output in (logits, (logits, None), [logits], {"logits": logits, "aux": 0}, {"out": logits}):
         assert torch.equal(logits_of(output), logits)
     assert torch.equal(logits_of(Output()), Output.logits)
+
+
+def test_devices_that_the_model_is_not_on_are_not_seeded(monkeypatch: pytest.MonkeyPatch) -> None:
+    """`torch.manual_seed` seeds them all, and they would not be restored."""
+    seeded: list[int] = []
+    monkeypatch.setattr(torch.cuda, "manual_seed_all", seeded.append)
+    monkeypatch.setattr(torch.mps, "manual_seed", seeded.append)
+    model, before = moved()
+    seeded.clear()
+    losses_along(model, before, IMAGES, TARGETS)
+    assert not seeded
+
+
+def test_the_random_state_of_a_model_on_metal_is_restored(monkeypatch: pytest.MonkeyPatch) -> None:
+    done: list[Any] = []
+    monkeypatch.setattr(line, "_on", lambda _, kind: [torch.device("mps")] if kind == "mps" else [])
+    monkeypatch.setattr(torch.mps, "get_rng_state", lambda: "before")
+    monkeypatch.setattr(torch.mps, "manual_seed", done.append)
+    monkeypatch.setattr(torch.mps, "set_rng_state", done.append)
+    with untouched(Tiny()):
+        assert len(done) == 1
+    assert done[1:] == ["before"]

@@ -181,6 +181,15 @@ def test_what_does_not_fit_in_memory_is_named(
     result = room(ground.setup)
     assert result.passed is False
     assert "--set accumulate=2" in result.remedy
+    mixed = replace(ground.setup, runtime=replace(ground.setup.runtime, precision="bfloat16"))
+    assert room(mixed).passed is None
+
+
+def test_what_is_left_of_other_tests_takes_no_room(ground: Ground) -> None:
+    for parameter in ground.setup.model.parameters():
+        parameter.grad = torch.zeros_like(parameter)
+    assert room(ground.setup).passed
+    assert all(parameter.grad is None for parameter in ground.setup.model.parameters())
 
 
 @pytest.mark.parametrize(("rare", "passed"), [(4, True), (2, None)])

@@ -1,3 +1,4 @@
+import pytest
 import torch
 import torchvision
 from timm.layers import drop
@@ -55,6 +56,14 @@ class Inception(nn.Module):
 def test_a_plain_network_has_one_way() -> None:
     assert ways(Tiny()(torch.randn(2, 1, 8, 8))) == (4, 4)
     assert ways(build_model("cifar_plain20")(torch.randn(2, 3, 32, 32))) == (20, 20)
+
+
+@pytest.mark.parametrize("network", ["cifar_plain20", "cifar_resnet20"])
+def test_mixed_precision_changes_no_way(network: str) -> None:
+    model, images = build_model(network), torch.randn(2, 3, 32, 32)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        mixed = model(images)
+    assert ways(mixed) == ways(model(images)) != (0, 0)
 
 
 def test_shortcuts_of_a_residual_network_leave_stem_and_head() -> None:
@@ -120,8 +129,9 @@ def test_the_mode_of_a_model_is_that_of_what_has_two() -> None:
     model = nn.Sequential(nn.Linear(2, 2), regularize.StochasticDepth(0.5))
     assert any_training(model)
     model[1].eval()
-    assert not any_training(model)
-    model.eval()[1].train()
+    assert any_training(model)  # as where only the norms are put into evaluation mode
+    assert not any_training(model.eval())
+    model[1].train()
     assert any_training(model)
     assert any_training(nn.Sequential(nn.Linear(2, 2)))
 

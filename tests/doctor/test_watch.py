@@ -283,3 +283,50 @@ def test_wrong_options_are_refused(options: dict[str, Any]) -> None:
     model = Tiny()
     with pytest.raises(UserError, match="must"):
         fathom.watch(model, torch.optim.SGD(model.parameters(), lr=0.1), **options)
+
+
+def test_the_graph_is_walked_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    walks: list[Tensor] = []
+
+    def nothing_found(output: Tensor) -> tuple[int, int]:
+        walks.append(output)
+        return 0, 0
+
+    monkeypatch.setattr(watch_module, "ways", nothing_found)
+    model = Tiny()
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    plain(model, optimizer, fathom.watch(model, optimizer))
+    assert len(walks) == 1
+
+
+def test_validation_with_gradients_is_no_training_in_evaluation_mode() -> None:
+    model = Tiny()
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    watch = fathom.watch(model, optimizer)
+    for _ in range(3):
+        plain(model, optimizer, watch)
+        model.eval()
+        for first in range(0, 64, 8):
+            model(IMAGES[first : first + 8])
+    passes = watch.observed.passes
+    assert (passes.training, passes.training_in_eval_mode) == (18, 0)
+    model.eval()
+    loss = F.cross_entropy(model(IMAGES), TARGETS)
+    loss.backward()  # type: ignore[no-untyped-call]
+    optimizer.step()
+    assert (passes.training, passes.training_in_eval_mode) == (19, 1)
+
+
+def test_a_batch_is_kept_only_for_a_look_and_not_whole() -> None:
+    model = Tiny()
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    watch = fathom.watch(model, optimizer, every=4)
+    for step in range(1, 7):
+        loss = F.cross_entropy(model(IMAGES), TARGETS)
+        optimizer.zero_grad()
+        loss.backward()  # type: ignore[no-untyped-call]
+        optimizer.step()
+        watch.step(loss, TARGETS)
+        assert (watch._judges is not None) == (step == 4)
+        if watch._judges is not None:
+            assert watch._judges[0].untyped_storage().data_ptr() != IMAGES.data_ptr()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import sys
 from pathlib import Path
 from typing import Annotated, Any
@@ -68,9 +69,17 @@ app.command(embed, sort_key=8)
 
 
 def show_json(value: dict[str, Any]) -> None:
-    """Print the one object of a command."""
-    json.dump(value, sys.stdout, ensure_ascii=False)
+    """Print the one object of a command; a number that is not finite, which JSON lacks, is null."""
+    json.dump(_finite(value), sys.stdout, ensure_ascii=False, allow_nan=False)
     sys.stdout.write("\n")
+
+
+def _finite(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _finite(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_finite(item) for item in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 @app.command(sort_key=2)

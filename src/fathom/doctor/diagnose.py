@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import textwrap
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
 
 from fathom.doctor.causes import CAUSES, rank
 from fathom.doctor.nouns import Finding
@@ -13,10 +13,14 @@ from fathom.doctor.observed import Observed
 
 @dataclass(frozen=True)
 class Verdict:
-    """The findings, in the order of what to mend first, and all that was seen; str() words it."""
+    """The findings, in the order of what to mend first, and all that was seen; str() words it.
+
+    unasked: why a loader that was given could not be asked, by its split.
+    """
 
     findings: list[Finding]
     observed: Observed
+    unasked: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def healthy(self) -> bool:
@@ -35,7 +39,19 @@ class Verdict:
         else:
             looked = "no step was seen"
         told = "\n\n".join([f"{self._count()} ({looked})", *map(in_words, self.findings)])
-        return told + "".join(f"\nnot judged: {gap}" for gap in _gaps(seen) if last)
+        return told + "".join(f"\nnot judged: {gap}" for gap in self._gaps() if last)
+
+    def _gaps(self) -> Iterator[str]:
+        """What could not be judged for want of being told, and how to tell it."""
+        seen = self.observed
+        if all(top1 is None for top1 in seen.curve.top1):
+            yield "accuracies and the length of steps; give watch.step the targets, too."
+        elif not any(look.line for look in seen.looks):
+            yield "the length of steps; looks were too few: fathom.watch(..., every=1) makes more."
+        for split, why in self.unasked.items():
+            yield f"{_JUDGED_BY[split]}; {split}= {why}."
+        if "train" not in self.unasked and not any(e.split == "train" for e in seen.exams):
+            yield f"{_JUDGED_BY['train']}; give fathom.watch the loaders, as train= and val=."
 
     def _count(self) -> str:
         if self.healthy:
@@ -49,6 +65,7 @@ class Verdict:
 
 
 _WIDTH = 88  # columns of a terminal that text is wrapped to
+_JUDGED_BY = {"train": "data and overfitting", "val": "validation images"}
 _CALL = "Call watch.step(loss, targets) after each optimizer.step()."
 
 
@@ -73,16 +90,6 @@ _NAMED = 6  # places that are named, of however many
 def _wrapped(text: str, label: str) -> list[str]:
     indent = " " * len(label)
     return textwrap.wrap(text, _WIDTH, initial_indent=label, subsequent_indent=indent)
-
-
-def _gaps(seen: Observed) -> Iterator[str]:
-    """What could not be judged for want of being told, and how to tell it."""
-    if all(top1 is None for top1 in seen.curve.top1):
-        yield "accuracies and the length of steps; give watch.step the targets, too."
-    elif not any(look.line for look in seen.looks):
-        yield "the length of steps; looks were too few: fathom.watch(..., every=1) makes more."
-    if not any(exam.split == "train" for exam in seen.exams):
-        yield "data and overfitting; give fathom.watch the loaders, as train= and val=."
 
 
 Check = Callable[[Observed], Finding | None]

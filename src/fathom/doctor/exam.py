@@ -12,6 +12,7 @@ from torch.utils.data import DataLoader
 
 from fathom.doctor import sharing
 from fathom.doctor.feed import (
+    Fed,
     Loader,
     Sample,
     at_places,
@@ -32,6 +33,7 @@ MOST_CLASSES = 200  # of a matrix that is kept
 _ROWS = 128
 _ALL = 5000  # images of a split that are read only to see whether they are in the other one
 _NAMED = 20  # of leaked images
+_COMPARED = 128  # images of a loader that are held against what the model was fed
 _FIRST, _FIRST_SECONDS = 128, 20.0  # images that are looked at before the first step
 
 
@@ -86,16 +88,27 @@ def ask(
     val: Loader | None,
     step: int,
     raw: nn.Module | None = None,
-) -> None:
-    """Take in what loaders of training and validation images show.
+    fed: Fed | None = None,
+) -> dict[str, str]:
+    """Take in what loaders of training and validation images show -> why that is not asked of a
+    loader, by its split.
 
     model: with the weights that the run ends with; raw: with those that train, where these are
     others. Models, loaders and the global random states stay as they were. Training images are
     judged without augmentation where that can be had: as they are where reading them twice gives
     the same, else through the transform of the validation images.
+
+    fed: what the model was fed in training. A loader that gives something else, as where the loop
+    normalises, is not asked. Validation images alone may be scaled otherwise, if training images
+    are not: that is a fault of the run.
     """
+    unasked = {}
     with chance_kept():
+        if train is not None and (why := _unfit(sample(train, images=_COMPARED), fed)):
+            unasked["train"], train = why, None
         judged = None if val is None else sample(val)
+        if val is not None and (why := _unfit(judged, fed, scaled=train is None)):
+            unasked["val"], judged = why, None
         if judged is not None:
             seen.add_exam(examine(model, judged, split="val", step=step))
             if raw is not None:
@@ -104,6 +117,19 @@ def ask(
                 seen.sharing.moving = sharing.moves(cast(DataLoader[Any], val), judged)
         if train is not None:
             _ask_train(seen, model, train, val if judged is not None else None, judged, step)
+    return unasked
+
+
+def _unfit(given: Sample | None, fed: Fed | None, *, scaled: bool = True) -> str:
+    """Why a model cannot be asked about what a loader gives, "" where it can; scaled: whether the
+    scale counts, besides the type."""
+    if given is None:
+        return (
+            "does not give batches of (N, C, H, W) images with (N,) classes: give a loader of "
+            "(images, classes)"
+        )
+    why = "" if fed is None else fed.unlike(given.images, scaled=scaled)
+    return f"{why}: give a loader of what the model is fed" if why else ""
 
 
 def _ask_train(

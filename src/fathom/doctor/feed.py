@@ -35,6 +35,10 @@ _IMAGENET_CLASSES = 1000  # of a head that came with its weights
 _FEWEST = 16  # images that batch norms are asked about
 _ASKED = 32
 _COLOURS = 3
+_ENOUGH = 32  # images of either, before what a loader gives is held against what was fed
+_APART = 0.75  # of the larger deviation, between means of images that were prepared alike
+_ROUNDING = 1e-3  # of the root mean square, below which a deviation may be rounding
+_STRETCHED = 1.7  # between their deviations, which mixing images lowers by 1.4 at most
 
 
 # Inputs.
@@ -190,6 +194,70 @@ def clumps(labels: Sequence[int]) -> float:
 
 
 # Reading from loaders.
+
+
+class Fed:
+    """The images that the network was really fed: their type, and mean and deviation by channel."""
+
+    def __init__(self) -> None:
+        self.images = 0
+        self.dtype: torch.dtype | None = None
+        self._mean = self._square = torch.zeros(0, dtype=torch.float64)
+
+    def take(self, images: Tensor) -> None:
+        """Take in (N, C, H, W) images of a step; those of another type or form begin anew."""
+        mean, square = _moments(images)
+        if images.dtype != self.dtype or len(mean) != len(self._mean):
+            self.images, self.dtype = 0, images.dtype
+            self._mean = self._square = torch.zeros_like(mean)
+        self.images += len(images)
+        share = len(images) / self.images
+        self._mean = self._mean.lerp(mean, share)
+        self._square = self._square.lerp(square, share)
+
+    def unlike(self, images: Tensor, *, scaled: bool = True) -> str:
+        """How (N, C, H, W) images of a loader are prepared otherwise, "" where they are not, or
+        nothing was fed; scaled: whether mean and deviation count."""
+        if self.dtype is None:
+            return ""
+        if images.dtype != self.dtype:
+            ours, theirs = (str(t).removeprefix("torch.") for t in (self.dtype, images.dtype))
+            return f"gives {theirs} images, but the model was fed {ours}"
+        known, given = len(self._mean), images.shape[1]
+        if given != known:
+            return f"gives images of {given} channels, but the model was fed {known}"
+        return self._scaled_otherwise(images) if scaled else ""
+
+    def _scaled_otherwise(self, images: Tensor) -> str:
+        if min(self.images, len(images)) < _ENOUGH:
+            return ""
+        mean, square = _moments(images)
+        ours, theirs = _deviation(self._mean, self._square), _deviation(mean, square)
+        rounding = _ROUNDING * torch.maximum(square, self._square).sqrt()  # of a constant channel
+        larger = torch.maximum(ours, theirs).maximum(rounding)
+        smaller = torch.minimum(ours, theirs).maximum(rounding)
+        apart = (mean - self._mean).abs() > _APART * larger
+        if not bool((apart | (larger > _STRETCHED * smaller)).any()):
+            return ""
+        return (
+            f"gives images of {_shown(mean, theirs)} (mean ± deviation by channel), but the model "
+            f"was fed {_shown(self._mean, ours)}"
+        )
+
+
+def _moments(images: Tensor) -> tuple[Tensor, Tensor]:
+    """Means of the values and of their squares, by channel."""
+    values = images.detach().float()
+    return values.mean((0, 2, 3)).double().cpu(), values.square().mean((0, 2, 3)).double().cpu()
+
+
+def _deviation(mean: Tensor, square: Tensor) -> Tensor:
+    return (square - mean.square()).clamp_min(0).sqrt()
+
+
+def _shown(mean: Tensor, std: Tensor) -> str:
+    pairs = zip(mean.tolist(), std.tolist(), strict=True)
+    return ", ".join(f"{m:.2f} ± {s:.2f}" for m, s in pairs)
 
 
 @dataclass(frozen=True)

@@ -45,7 +45,7 @@ def losses_along(
             else:
                 torch._foreach_copy_(parameters, list(before))
                 torch._foreach_add_(parameters, steps, alpha=multiple)
-            torch.manual_seed(_SEED)
+            _seed(model)
             found[f"{multiple:g}"] = judged(model, images, targets)
         torch._foreach_copy_(parameters, after)
     return found
@@ -78,14 +78,31 @@ def untouched(model: nn.Module) -> Iterator[None]:
     buffers = list(model.buffers())
     kept = [b.clone() for b in buffers]
     modes = [(m, m.training) for m in model.modules()]
-    devices = {p.device for p in model.parameters() if p.device.type == "cuda"}
-    with torch.random.fork_rng(devices=list(devices)):
-        torch.manual_seed(_SEED)
+    metal = torch.mps.get_rng_state() if _on(model, "mps") else None
+    with torch.random.fork_rng(devices=_on(model, "cuda")):
+        _seed(model)
         try:
             yield
         finally:
+            if metal is not None:
+                torch.mps.set_rng_state(metal)
             with torch.no_grad():
                 for buffer, value in zip(buffers, kept, strict=True):
                     buffer.copy_(value)
             for module, mode in modes:
                 module.training = mode
+
+
+def _on(model: nn.Module, kind: str) -> list[torch.device]:
+    """The devices of this kind that the parameters are on."""
+    return list({p.device for p in model.parameters() if p.device.type == kind})
+
+
+def _seed(model: nn.Module) -> None:
+    """Seed what `untouched` restores and no more; `torch.manual_seed` seeds every device."""
+    torch.default_generator.manual_seed(_SEED)
+    for device in _on(model, "cuda"):
+        with torch.cuda.device(device):
+            torch.cuda.manual_seed(_SEED)
+    if _on(model, "mps"):
+        torch.mps.manual_seed(_SEED)

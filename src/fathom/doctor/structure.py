@@ -27,6 +27,7 @@ BOUNDED: dict[type[nn.Module], tuple[float, float]] = {
     nn.Sigmoid: (0.0, 1.0),
 }
 _NORMS = (_BatchNorm, _InstanceNorm, nn.LayerNorm, nn.GroupNorm, nn.RMSNorm)
+_FORMS = ("TBackward0", "ToCopyBackward0")  # what a layer may make of its weights before use
 _SAME = 1e-4  # of the answers, by which two readings of the same ones may differ
 _OURS = (Dropout, PlainDropout, StochasticDepth, DropBlock)
 _THEIRS = ("StochasticDepth", "DropPath", "DropBlock2d", "DropBlock3d")  # of torchvision and timm
@@ -46,14 +47,12 @@ def drop_rate(module: nn.Module) -> float | None:
 
 
 def any_training(model: nn.Module) -> bool:
-    """Whether anything that knows two modes is in that of training; True where nothing does."""
-    known = False
-    for module in model.modules():
-        if isinstance(module, BatchNorm) or drop_rate(module) is not None:
-            if module.training:
-                return True  # as at once in nearly every pass, so that this costs next to nothing
-            known = True
-    return model.training and not known
+    """Whether the model itself, or anything in it that knows two modes, is in that of training."""
+    return model.training or any(
+        module.training
+        for module in model.modules()
+        if isinstance(module, BatchNorm) or drop_rate(module) is not None
+    )
 
 
 def kind_of(module: nn.Module) -> str | None:
@@ -182,13 +181,14 @@ def _leaf(node: Any) -> bool:
 
 def _place_of_weights(node: Any) -> int | None:
     """Where among a node's inputs its matrix or kernel stands, which may be transposed as in linear
-    layers; what stands before it is the layer's input, behind it a bias."""
+    layers, and of another type as under autocast; what stands before it is the layer's input,
+    behind it a bias."""
     for place, (other, _) in enumerate(node.next_functions):
         if other is None:
             continue
         leaf = other
-        if other.name() == "TBackward0" and other.next_functions[0][0] is not None:
-            leaf = other.next_functions[0][0]
+        while leaf.name() in _FORMS and leaf.next_functions[0][0] is not None:
+            leaf = leaf.next_functions[0][0]
         if _leaf(leaf) and leaf.variable.dim() >= 2 and isinstance(leaf.variable, nn.Parameter):
             return place
     return None

@@ -20,7 +20,6 @@ import math
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -28,7 +27,7 @@ from torch import Tensor, nn
 
 from fathom.doctor.diagnose import Verdict, diagnose
 from fathom.doctor.exam import ask, ask_first
-from fathom.doctor.feed import Labelled, Loader, comes_trained, read_inputs
+from fathom.doctor.feed import Fed, Labelled, Loader, comes_trained, read_inputs
 from fathom.doctor.line import judged, logits_of, losses_along, untouched
 from fathom.doctor.observed import Look, Observed
 from fathom.doctor.pull import Pull, decay_of, steps_of
@@ -47,14 +46,6 @@ from fathom.errors import require
 SHARE = 0.02  # of the time of training that looks may take
 _FREE = 2.0  # seconds for looks at steps 1, 4, 16, 64 ... whatever the share, for short runs
 _JUDGES = 64  # images of the batch that a look judges by
-
-
-@dataclass
-class _Judges:
-    """A batch that had no part in the step that it judges."""
-
-    images: Tensor
-    targets: Tensor
 
 
 class _Hook:
@@ -80,7 +71,7 @@ class Watch:
         train, val: loaders of (images, targets), for what the stream of steps does not show: the
             data themselves, and accuracies as they ought to be measured, at the verdict.
         average: a moving average of the weights, where that is what is evaluated.
-        planned_steps: the length of the run, where it is known.
+        planned_steps: the length of the run, where it is known; kept, and read by no check.
         share: of the time that looks may take.
         every: a look at every so many steps instead, whatever it costs; 1 for all.
     """
@@ -103,16 +94,17 @@ class Watch:
         self.observed = Observed(structure=read_structure(model, optimizer))
         self.observed.task.planned_steps = planned_steps
         self.observed.task.pretrained = comes_trained(model)
-        self._labelled = Labelled()
+        self._labelled, self._fed = Labelled(), Fed()
         self._train, self._val, self._average = train, val, average
         self.steps = 0
         self.cost = 0.0
         self._look_seconds = 0.0
         self._share, self._every = share, every
         self._began = time.monotonic()
-        self._busy = False
+        self._busy = self._walked = False
         self._looking = True
         self._fresh = True  # no backward pass since the last step
+        self._training: bool | None = None  # the mode of the last pass with gradients
         self._stepped = False  # the optimizer has, and `step` has not been told
         self._told: tuple[float, Tensor | None, float | None] | None = None  # ... or the other way
         self._pass: Pass | None = None
@@ -120,7 +112,7 @@ class Watch:
         self._pull = None if average is None else Pull(model, average)
         self._images: Tensor | None = None
         self._logits: Tensor | None = None
-        self._judges: _Judges | None = None
+        self._judges: tuple[Tensor, Tensor] | None = None  # had no part in the step that they judge
         self._before: list[Tensor] = []
         self._gradients: dict[str, float] = {}
         self._moving = 0
@@ -166,9 +158,11 @@ class Watch:
         usable = self._average or self.model
         raw = None if self._average is None else self.model
         with self.looking_away():
-            ask(seen, usable, train=self._train, val=self._val, step=step, raw=raw)
+            unasked = ask(
+                seen, usable, train=self._train, val=self._val, step=step, raw=raw, fed=self._fed
+            )
         seen.over = True
-        return Verdict(diagnose(seen), seen)
+        return Verdict(diagnose(seen), seen, unasked)
 
     def step(
         self, loss: Tensor | float, targets: Tensor | None = None, *, top1: float | None = None
@@ -201,15 +195,15 @@ class Watch:
         looked = self._pass is not None and bool(self._before) and math.isfinite(value)
         if looked:
             self._look(value, targets)
-        self._keep_judges(targets)
         self.cost += self._pass.seconds if self._pass is not None else 0.0
         self._stepped, self._told = False, None
         self._before, self._gradients, self._pass = [], {}, None
-        self._images = self._logits = None
         self.cost += time.monotonic() - began
         if looked:
             self._look_seconds = self.cost / self.observed.passes.looks
         self._looking = self._due()
+        self._keep_judges(targets)
+        self._images = self._logits = None
         return looked
 
     @contextmanager
@@ -243,10 +237,11 @@ class Watch:
         return power_of_four or self.affords(self._look_seconds)
 
     def _keep_judges(self, targets: Tensor | None) -> None:
-        """The batch of this step judges the next one."""
+        """The batch of this step judges the next one, where that is looked at."""
         self._judges = None
-        if targets is not None and self._images is not None:
-            self._judges = _Judges(self._images[:_JUDGES].detach(), targets[:_JUDGES].detach())
+        if self._looking and targets is not None and self._images is not None:
+            judges, wanted = self._images[:_JUDGES].detach(), targets[:_JUDGES].detach()
+            self._judges = judges.clone(), wanted.clone()
 
     # What the hooks see.
 
@@ -257,8 +252,7 @@ class Watch:
             self._evaluating(model)
             return
         self._told = None  # of a pass that the optimizer made no step of
-        self.observed.passes.training += 1
-        self.observed.passes.training_in_eval_mode += not any_training(model)
+        self._training = any_training(model)
         self._images = inputs[0] if inputs and isinstance(inputs[0], Tensor) else None
         if self._looking and self._pass is None:
             self._pass = Pass()
@@ -285,8 +279,8 @@ class Watch:
             self._reading.__exit__(None, None, None)
             self._reading = None
         logits = logits_of(output)
-        if self.observed.structure.longest == 0:
-            structure = self.observed.structure
+        if not self._walked and logits.grad_fn is not None:
+            structure, self._walked = self.observed.structure, True
             structure.longest, structure.shortest = ways(logits)
         self._logits = logits.detach()
 
@@ -333,6 +327,10 @@ class Watch:
         self.cost += time.monotonic() - began
 
     def _after_step(self, *_: Any) -> None:
+        if self._training is not None:  # the mode of the last pass; one for validation has no step
+            self.observed.passes.training += 1
+            self.observed.passes.training_in_eval_mode += not self._training
+            self._training = None
         self._fresh = self._stepped = True
         if self._told is not None:
             self._take_in()
@@ -351,21 +349,23 @@ class Watch:
             look_at_logits(self._logits, targets, look, seen.passes)
         with self.looking_away():
             if self._judges is not None:
-                self._look_along(look, self._judges)
-            if not seen.inputs.images and self._images is not None and self._images.dim() == 4:
-                trained = seen.task.pretrained
-                seen.inputs = read_inputs(self.model, self._images, pretrained=trained)
+                self._look_along(look, *self._judges)
+            if self._images is not None and self._images.dim() == 4:
+                self._fed.take(self._images)
+                if not seen.inputs.images:
+                    trained = seen.task.pretrained
+                    seen.inputs = read_inputs(self.model, self._images, pretrained=trained)
         found.count(seen.passes)
         seen.add_look(look)
 
-    def _look_along(self, look: Look, judges: _Judges) -> None:
-        found = losses_along(self.model, self._before, judges.images, judges.targets)
+    def _look_along(self, look: Look, images: Tensor, targets: Tensor) -> None:
+        found = losses_along(self.model, self._before, images, targets)
         look.line = {multiple: loss for multiple, (loss, _) in found.items()}
         look.modes["train"] = found["1"]
         with untouched(self.model):
             self.model.eval()
-            look.modes["eval"] = judged(self.model, judges.images, judges.targets)
-        look.cut_off = self._cut_off(look, judges.images)
+            look.modes["eval"] = judged(self.model, images, targets)
+        look.cut_off = self._cut_off(look, images)
 
     def _cut_off(self, look: Look, images: Tensor) -> list[str]:
         silent = {

@@ -20,6 +20,19 @@ def test_the_end_is_the_better_of_exam_and_steps() -> None:
     assert outcome.end_loss(seen) == 1.0
 
 
+@pytest.mark.parametrize("loss", ["binary_cross_entropy", "focal"])
+def test_steps_by_another_loss_are_not_held_against_that_of_guessing(loss: str) -> None:
+    seen = made(lambda step: 0.1 * CHANCE)
+    seen.task.recipe = {"loss": {"name": loss}}
+    seen.exams = [Exam(200, "train", "result", CHANCE, 0.1, 512)]
+    assert outcome.end_loss(seen) == CHANCE
+    assert outcome.nothing_learnt(seen)
+    seen.exams = []
+    assert math.isnan(outcome.end_loss(seen))
+    seen.task.recipe = {"loss": {"name": "cross_entropy"}}
+    assert outcome.end_loss(seen) == pytest.approx(0.1 * CHANCE)
+
+
 def test_what_is_not_known_is_neither_poor_nor_good() -> None:
     assert math.isnan(outcome.end_loss(Observed()))
     assert math.isnan(outcome.chance(Observed()))

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from statistics import fmean, median
 
 from fathom.doctor.nouns import Evidence
 from fathom.doctor.observed import Exam, LayerFacts, Look, Observed, Signals, Weights
 from fathom.figures.charts import Axis, LineChart, Series
+from fathom.training.choices import CrossEntropy
 
 TRIAL = "trial, first half"
 POOR = 0.5  # of the logarithm of the classes, above which the loss on training images is poor
@@ -29,18 +30,26 @@ def chance(seen: Observed) -> float:
 
 def end_loss(seen: Observed) -> float:
     """The loss on training images at the end of the run, of the last eighth of the steps or of the
-    exam, whichever is lower: steps see mixed and augmented images, an exam the average.
+    exam, whichever is lower: steps see mixed and augmented images, an exam the average. Steps by
+    another loss than cross entropy do not count: ln K says nothing of it.
 
-    Infinite where the run diverged, nan before its end.
+    Infinite where the run diverged, nan before its end, and where no such loss is known.
     """
     if seen.diverged is not None:
         return math.inf
     if not seen.over:
         return math.nan
-    losses = seen.curve.loss
+    losses = seen.curve.loss if _by_cross_entropy(seen) else []
     found = [exam.loss for exam in (last_exam(seen, "train"),) if exam is not None]
     found += [fmean(losses[-math.ceil(len(losses) / 8) :])] if losses else []
     return min((loss for loss in found if math.isfinite(loss)), default=math.nan)
+
+
+def _by_cross_entropy(seen: Observed) -> bool:
+    """Whether the losses of the steps are cross entropy, as those of a loop without a recipe are
+    taken to be."""
+    loss: Mapping[str, object] = seen.task.recipe.get("loss", {})
+    return loss.get("name", CrossEntropy.name) == CrossEntropy.name
 
 
 def end_top1(seen: Observed) -> float:
