@@ -81,6 +81,27 @@ def test_json_is_one_object(call: Call, folder: Path, weights: str) -> None:
     assert found["outliers"] == found["strangers"] == {"count": 0, "images": []}
 
 
+def test_leakage_is_not_hidden_by_thousands_of_copies_in_one_split(
+    call: Call, folder: Path, weights: str
+) -> None:
+    for number in range(145):
+        write(Path("copies") / "train" / "a" / f"{number}.png", encode(noise(0)))
+    write(Path("copies") / "train" / "b" / "0.png", encode(noise(1)))
+    write(Path("copies") / "test" / "a" / "0.png", encode(noise(2)))
+    write(Path("copies") / "test" / "b" / "0.png", encode(noise(1) // 4 * 4))
+    options = ("--weights", weights, "--duplicates", "--top", 1)
+    code, out, _ = call("embed", "copies", *options, "--json")
+    assert code == 0
+    copies = json.loads(out)["duplicates"]
+    assert copies["exact"] == 145 * 144 // 2 > 10_000
+    assert copies["across_splits"] >= 1
+    (pair,) = copies["pairs"]
+    assert {image["split"] for image in pair["images"]} == {"train", "test"}
+    lines = call("embed", "copies", *options)[1].splitlines()
+    assert lines[1].startswith(f"leakage: {copies['across_splits']:,} pair")
+    assert lines[2].endswith(" 10,440 exact")
+
+
 def test_odd_images_are_listed(call: Call, folder: Path, weights: str) -> None:
     for number in range(26):
         dark = number % 2

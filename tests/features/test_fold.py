@@ -12,6 +12,7 @@ import fathom
 from fathom.features.fold import folded
 from fathom.layers import freeze_norms
 from fathom.runtime import generator
+from tests.accelerator import on_apple
 
 # One small network a family and a kind of block: name, Spec, batch norms that cannot be folded.
 NETWORKS: list[tuple[str, dict[str, Any], int]] = [
@@ -95,3 +96,13 @@ def test_norms_without_statistics_or_scales() -> None:
     other = folded(plain)
     assert norms(other) == 0
     torch.testing.assert_close(other(images), plain(images))
+
+
+def test_a_device_without_float64_is_enough() -> None:
+    model = network("cifar_resnet20")
+    expected = folded(model).state_dict()
+    for module in model.modules():
+        for name, buffer in list(module.named_buffers(recurse=False)):
+            setattr(module, name, on_apple(buffer))
+    found = folded(model).state_dict()
+    assert all(torch.equal(found[key], value) for key, value in expected.items())

@@ -66,6 +66,48 @@ def test_exact_copies_come_first_and_are_marked() -> None:
     assert (few.count, len(few.pairs)) == (7, 2)
 
 
+@settings(deadline=None, derandomize=True, database=None, max_examples=30)
+@given(st.integers(0, 99), st.integers(2, 30), st.integers(1, 9), st.integers(1, 40))
+def test_all_pairs_are_counted_however_few_are_kept(
+    seed: int, count: int, block: int, most: int
+) -> None:
+    rng = generator(seed, "counted")
+    images, parts, files = (torch.randint(3, (count,), generator=rng).tolist() for _ in range(3))
+    checksums = [None if file == 0 else file for file in files]
+    values = torch.tensor([[1.0, 0.0], [1.0, 0.2], [0.0, 1.0]])[images]
+    pairs = [(i, j) for i in range(count) for j in range(i + 1, count)]
+    near = [(i, j) for i, j in pairs if (images[i] == 2) == (images[j] == 2)]
+    exact = {(i, j) for i, j in near if images[i] == images[j] and checksums[i] == checksums[j]}
+    exact = {(i, j) for i, j in exact if checksums[i] is not None}
+    across = {(i, j) for i, j in near if parts[i] != parts[j]}
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(similar, "_BLOCK", block)
+        found = near_duplicates(
+            values, parts=torch.tensor(parts), checksum=lambda row: checksums[row], most=most
+        )
+    assert (found.count, found.across, found.exact) == (len(near), len(across), len(exact))
+    kept = [(pair.first, pair.second) for pair in found.pairs]
+    assert len(set(kept)) == min(most, len(near))
+    assert [pair.exact for pair in found.pairs] == [pair in exact for pair in kept]
+    ranks = [(pair in across, pair in exact, images[pair[0]] == images[pair[1]]) for pair in near]
+    found_ranks = [ranks[near.index(pair)] for pair in kept]
+    assert found_ranks == sorted(ranks, reverse=True)[:most]
+
+
+def test_each_image_is_read_once() -> None:
+    asked: list[int] = []
+
+    def checksum(row: int) -> int:
+        asked.append(row)
+        return 7
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(similar, "_BLOCK", 2)
+        found = near_duplicates(torch.ones(9, 3), checksum=checksum)
+    assert found.exact == found.count == 36
+    assert sorted(asked) == list(range(9))
+
+
 def test_only_images_that_look_the_same_are_read_again() -> None:
     asked: list[int] = []
 

@@ -25,6 +25,7 @@ from fathom.preprocess import Preprocess
 from fathom.transfer import fits
 from fathom.transfer.fits import PREPARATIONS, check_fit, misfit
 from fathom.weights.sources import IMAGENET_MEAN, IMAGENET_STD
+from tests.accelerator import on_apple
 
 Builder = Callable[[Preprocess], ImageClassifier]
 Change = Callable[[Tensor], Tensor]
@@ -164,6 +165,12 @@ def test_gray_images_carry_no_order_of_channels() -> None:
     found = check_fit(Patches(0.5).eval(), gray, preprocess=IMAGENET)
     assert (found.gray, found.order) == (True, None)
     assert "gray" in found.notes[-1]
+
+
+def test_a_device_without_float64_gives_the_same_answer() -> None:
+    model, views = small_resnet(IMAGENET), photographs(2)
+    expected = check_fit(model, views, preprocess=IMAGENET)
+    assert check_fit(model, on_apple(views), preprocess=IMAGENET) == expected
 
 
 # Sick images

@@ -20,6 +20,7 @@ from fathom.transfer.similarity import (
     norm_distance,
     norm_statistics,
 )
+from tests.accelerator import on_apple
 from tests.transfer.features import some_features
 
 deterministic = settings(deadline=None, derandomize=True, database=None, max_examples=25)
@@ -104,6 +105,18 @@ def test_statistics_are_those_of_the_inputs_of_each_norm() -> None:
         torch.testing.assert_close(found.seen_var.float(), flat.var(1, correction=0))
         assert torch.equal(found.mean, torch.zeros(4).double())
         assert torch.equal(found.var, torch.ones(4).double())
+
+
+def test_statistics_need_no_float64_of_the_device() -> None:
+    torch.manual_seed(0)
+    model, images = Small(), torch.randn(6, 3, 9, 9)
+    expected = norm_statistics(model, [images])
+    for module in (model.first, model.second):
+        for name, buffer in list(module.named_buffers()):
+            setattr(module, name, on_apple(buffer))
+    found = norm_statistics(model, [on_apple(images)])
+    for ours, theirs in zip(found, expected, strict=True):
+        assert all(map(torch.equal, ours, theirs))
 
 
 def test_images_of_the_training_are_near_and_noise_is_not() -> None:

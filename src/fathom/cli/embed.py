@@ -17,7 +17,6 @@ from fathom.errors import require
 if TYPE_CHECKING:
     from fathom.features.cache import Cache
     from fathom.features.embedding import Embedding, Progress
-    from fathom.features.similar import Duplicates
 
 _FLAG = Parameter(negative="", show_default=False)
 _EVERY = 10.0  # seconds between two lines on progress
@@ -176,7 +175,7 @@ def _last(stream: Iterator[Progress | Embedding]) -> Embedding:
 
 def _facts(found: Embedding, output: OutputOptions, *, seconds: float) -> dict[str, Any]:
     """Everything that is said, as plain JSON values."""
-    from fathom.features.similar import near_duplicates, outliers, strangers
+    from fathom.features.similar import outliers, strangers
 
     top = output.top or _SHOWN
     facts: dict[str, Any] = {
@@ -192,8 +191,7 @@ def _facts(found: Embedding, output: OutputOptions, *, seconds: float) -> dict[s
         "out": None if output.out is None else str(output.out),
     }
     if output.duplicates:
-        copies = near_duplicates(found.values, checksum=found.checksum)
-        facts["duplicates"] = _pairs(found, copies, top)
+        facts["duplicates"] = _pairs(found, top)
     if output.outliers:
         odd = outliers(found.values, found.targets)
         facts["outliers"] = {
@@ -211,25 +209,31 @@ def _facts(found: Embedding, output: OutputOptions, *, seconds: float) -> dict[s
     return facts
 
 
-def _pairs(found: Embedding, copies: Duplicates, top: int) -> dict[str, Any]:
+def _pairs(found: Embedding, top: int) -> dict[str, Any]:
     """Pairs of copies, those in two splits first: they spoil what is measured."""
-    from fathom.features.similar import COPY
+    import torch
 
-    splits = found.splits
-    pairs = sorted(copies.pairs, key=lambda pair: splits[pair.first] == splits[pair.second])
-    across = sum(splits[pair.first] != splits[pair.second] for pair in pairs)
+    from fathom.features.similar import COPY, near_duplicates
+
+    numbers = {split: number for number, split in enumerate(dict.fromkeys(found.splits))}
+    copies = near_duplicates(
+        found.values,
+        parts=torch.tensor([numbers[split] for split in found.splits]),
+        checksum=found.checksum,
+        most=top,
+    )
     return {
         "least": COPY,
         "count": copies.count,
-        "exact": sum(pair.exact for pair in pairs),
-        "across_splits": across,
+        "exact": copies.exact,
+        "across_splits": copies.across,
         "pairs": [
             {
                 "images": [image_of(found, pair.first), image_of(found, pair.second)],
                 "cosine": pair.cosine,
                 "exact": pair.exact,
             }
-            for pair in pairs[:top]
+            for pair in copies.pairs
         ],
     }
 

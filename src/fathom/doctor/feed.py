@@ -248,7 +248,7 @@ class Fed:
 def _moments(images: Tensor) -> tuple[Tensor, Tensor]:
     """Means of the values and of their squares, by channel."""
     values = images.detach().float()
-    return values.mean((0, 2, 3)).double().cpu(), values.square().mean((0, 2, 3)).double().cpu()
+    return values.mean((0, 2, 3)).cpu().double(), values.square().mean((0, 2, 3)).cpu().double()
 
 
 def _deviation(mean: Tensor, square: Tensor) -> Tensor:

@@ -12,17 +12,18 @@ Net = TypeVar("Net", bound=nn.Module)
 
 
 def folded(model: Net) -> Net:
-    """A copy in evaluation mode, for inference only, in which batch norms are part of convolutions.
+    """A copy on the CPU, for inference only, in which batch norms are part of convolutions.
 
     In evaluation a batch norm is a scale and a shift of each channel, which the weights and the
     bias of the convolution before it can take over. Folded are norms that follow a convolution in
     a Sequential, which is where the zoo has them; an Identity takes their place, so that all other
     parts keep their names. Norms elsewhere (the first of a DenseNet's layers, those after an
     activation), and norms without running statistics, stay. Logits are the same to rounding.
+    The copy is in evaluation mode; it is made on the CPU, as Apple's GPUs have no float64.
 
     Source: Jacob et al. 2017, arXiv:1712.05877, Section 3.2, Equation 14, without the quantisation.
     """
-    other = copy.deepcopy(model).eval().requires_grad_(False)
+    other = copy.deepcopy(model).cpu().eval().requires_grad_(False)
     for chain in [m for m in other.modules() if isinstance(m, nn.Sequential)]:
         for place, (conv, norm) in enumerate(pairwise(list(chain)), 1):
             if isinstance(conv, nn.Conv2d) and isinstance(norm, nn.BatchNorm2d):

@@ -6,7 +6,7 @@ grows with the number of images and not with that of pairs.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import torch
@@ -20,6 +20,7 @@ from fathom.errors import require
 COPY = 0.9
 CUT = 3.5
 _ROUNDING = 1e-5  # the cosine of copies may be so far below 1
+_RANK = torch.tensor([4.0, 2.0, 1.0], dtype=torch.float64)  # of two parts, exact, cosine
 _BLOCK = 2048  # rows of a block of pairs
 _HELD = 2**25  # cosines held at once where every row needs all others
 _LEAST_SPREAD = 0.01  # a class of copies has none, and rounding is no sign of anything
@@ -37,9 +38,15 @@ class Pair:
 
 @dataclass(frozen=True)
 class Duplicates:
-    """How many pairs there are, and the most similar of them, the exact and the nearest first."""
+    """How many pairs there are, and the first of them.
+
+    across: pairs of rows of two parts; exact: pairs of rows with one checksum. The first pairs are
+    those of two parts; among these, and among the others, the exact; then the nearest.
+    """
 
     count: int
+    across: int
+    exact: int
     pairs: tuple[Pair, ...]
 
 
@@ -64,43 +71,71 @@ def near_duplicates(
     values: Tensor,
     *,
     threshold: float = COPY,
+    parts: Tensor | None = None,
     checksum: Callable[[int], int | None] | None = None,
     most: int = 10_000,
 ) -> Duplicates:
     """(N, D) features -> the pairs of rows whose cosine is at least a threshold.
 
-    checksum: that of the image of a row as stored, asked for where the features are the same; pairs
-    with one checksum are marked as exact. most: pairs to return; all are counted. Raises UserError
-    for a threshold outside 0 to 1.
+    parts: (N,) the part of the data that a row is of, as a number; without it all are of one.
+    checksum: that of the image of a row as stored, asked for once where the features are the same
+    as another's; pairs with one checksum are exact. most: pairs to return; all are counted. Raises
+    UserError for a threshold outside 0 to 1.
     """
     require(0 < threshold <= 1, f"the threshold is {threshold:g}; a cosine lies between 0 and 1")
     unit = F.normalize(values, dim=1)
-    count = 0
-    rows, cosines = torch.empty(0, 2, dtype=torch.int64), torch.empty(0)
+    files = _Files(len(unit), checksum)
+    counts = torch.zeros(3, dtype=torch.int64)
+    rows, signs = torch.empty(0, 2, dtype=torch.int64), torch.empty(0, 3, dtype=torch.float64)
+    for near, cosines in _near_pairs(unit, threshold):
+        across = torch.zeros(len(near), dtype=torch.bool)
+        if parts is not None:
+            across = parts[near[:, 0]] != parts[near[:, 1]]
+        exact = files.same(near, cosines)
+        counts += torch.stack((torch.ones_like(across), across, exact)).sum(1)
+        rows = torch.cat((rows, near))
+        signs = torch.cat((signs, torch.stack((across, exact, cosines), 1)))
+        best = (signs @ _RANK).argsort(descending=True, stable=True)[:most]
+        rows, signs = rows[best], signs[best]
+    pairs = (
+        Pair(first, second, cosine, bool(exact))
+        for (first, second), (_, exact, cosine) in zip(rows.tolist(), signs.tolist(), strict=True)
+    )
+    count, between, same = counts.tolist()
+    return Duplicates(count, between, same, tuple(pairs))
+
+
+def _near_pairs(unit: Tensor, threshold: float) -> Iterator[tuple[Tensor, Tensor]]:
+    """(N, D) of length 1 -> (P, 2) rows, first < second, and their (P,) cosines, block by block."""
     for top in range(0, len(unit), _BLOCK):
         for left in range(top, len(unit), _BLOCK):
             block = unit[top : top + _BLOCK] @ unit[left : left + _BLOCK].T
             if left == top:
                 block = block.triu(1)
             near = (block >= threshold - _ROUNDING).nonzero()
-            count += len(near)
-            cosines = torch.cat((cosines, block[near[:, 0], near[:, 1]]))
-            rows = torch.cat((rows, near + torch.tensor([top, left])))
-            best = cosines.argsort(descending=True, stable=True)[:most]
-            rows, cosines = rows[best], cosines[best]
+            cosines = block[near[:, 0], near[:, 1]].clamp_max(1)
+            yield near + torch.tensor([top, left]), cosines
 
-    def exact(i: int, j: int, cosine: float) -> bool:
-        if checksum is None or cosine < 1 - _ROUNDING:
-            return False
-        first = checksum(i)
-        return first is not None and first == checksum(j)
 
-    pairs = [
-        Pair(i, j, min(cosine, 1.0), exact(i, j, cosine))
-        for (i, j), cosine in zip(rows.tolist(), cosines.tolist(), strict=True)
-    ]
-    pairs.sort(key=lambda pair: (not pair.exact, -pair.cosine))
-    return Duplicates(count, tuple(pairs))
+class _Files:
+    """Which of so many rows have one checksum; without checksums, none."""
+
+    def __init__(self, count: int, checksum: Callable[[int], int | None] | None) -> None:
+        self._checksum = checksum
+        self._first = torch.full((count,), -1)  # row with the same checksum; -1: not yet asked
+        self._rows: dict[int, int] = {}
+
+    def same(self, near: Tensor, cosines: Tensor) -> Tensor:
+        """(P, 2) rows, (P,) cosines -> (P,) bool; asked are rows whose features are the same."""
+        exact = cosines >= 1 - _ROUNDING
+        if self._checksum is None:
+            return torch.zeros_like(exact)
+        wanted = torch.zeros(len(self._first), dtype=torch.bool)
+        wanted[near[exact].flatten()] = True
+        for row in (wanted & (self._first < 0)).nonzero().flatten().tolist():
+            found = self._checksum(row)
+            self._first[row] = row if found is None else self._rows.setdefault(found, row)
+        return exact & (self._first[near[:, 0]] == self._first[near[:, 1]])
 
 
 def nearest(values: Tensor, k: int) -> tuple[Tensor, Tensor]:

@@ -209,7 +209,7 @@ def misfit(model: nn.Module, images: Tensor) -> float:
     finally:
         for handle in handles:
             handle.remove()
-    return float(torch.stack(squares).double().log().mean().div(2).exp())
+    return float(torch.stack(squares).cpu().double().log().mean().div(2).exp())
 
 
 def _batch_norms(model: nn.Module) -> list[nn.BatchNorm2d]:
@@ -220,12 +220,13 @@ def _batch_norms(model: nn.Module) -> list[nn.BatchNorm2d]:
 
 def _pixels(views: Tensor) -> Fit:
     """What the pixels alone say."""
-    counts = torch.bincount(views.flatten(), minlength=256).double().cumsum(0) / views.numel()
+    counts = torch.bincount(views.flatten(), minlength=256).cpu().double()
+    shares = counts.cumsum(0) / views.numel()
     flat = views.float().std((2, 3)).amax(1) < _FLAT
     found = Fit(
         images=len(views),
-        low=int((counts <= _TAIL).sum()),
-        high=int((counts < 1 - _TAIL).sum()),
+        low=int((shares <= _TAIL).sum()),
+        high=int((shares < 1 - _TAIL).sum()),
         related=1.0 if flat.all() else _related(views[~flat]),
         blank=int(flat.sum()),
         distinct=len({view.cpu().numpy().tobytes() for view in views}),
@@ -351,13 +352,13 @@ def _order(model: nn.Module, views: Tensor, preprocess: Preprocess) -> Order:
 
 
 def _largest(model: nn.Module, views: Tensor, preprocess: Preprocess) -> tuple[Tensor, Tensor]:
-    """(N,) largest logits and their classes."""
+    """(N,) largest logits and their classes, on the CPU: Apple's GPUs have no float64."""
     parts = []
     with torch.inference_mode():
         for first in range(0, len(views), _CHUNK):
             images = preprocess.normalise(views[first : first + _CHUNK])
             parts.append(model(images).float().max(1))
-    return torch.cat([p.values for p in parts]), torch.cat([p.indices for p in parts])
+    return torch.cat([p.values for p in parts]).cpu(), torch.cat([p.indices for p in parts]).cpu()
 
 
 def _exchanged(order: Order, images: int) -> Iterator[Fault]:

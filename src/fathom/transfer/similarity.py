@@ -199,20 +199,23 @@ def norm_statistics(model: nn.Module, batches: Iterable[Tensor]) -> tuple[NormSt
 
 
 def _note(notes: list[Tensor], norm: nn.Module, inputs: tuple[Tensor, ...]) -> None:
-    """Add (3, C) float64 of one batch: the number of pixels, their mean, their mean square."""
+    """Add (3, C) float64 of one batch: the number of pixels, their mean, their mean square.
+
+    They are on the CPU, as Apple's GPUs have no float64.
+    """
     (maps,) = inputs
-    var, mean = torch.var_mean(maps.float(), [0, *range(2, maps.ndim)], correction=0)
-    mean = mean.double()
+    moments = torch.var_mean(maps.float(), [0, *range(2, maps.ndim)], correction=0)
+    var, mean = torch.stack(moments).cpu().double()
     pixels = torch.full_like(mean, maps.numel() / maps.shape[1])
-    notes.append(torch.stack([pixels, mean, var.double() + mean.square()]))
+    notes.append(torch.stack([pixels, mean, var + mean.square()]))
 
 
 def _statistics(norm: nn.Module, notes: list[Tensor]) -> NormStatistics:
-    found = torch.stack(notes).cpu()
+    found = torch.stack(notes)
     share = found[:, 0] / found[:, 0].sum(0)
     mean, square = (share * found[:, 1]).sum(0), (share * found[:, 2]).sum(0)
     var = (square - mean.square()).clamp_min(0)
-    before = {name: buffer.double().cpu() for name, buffer in norm.named_buffers()}
+    before = {name: buffer.cpu().double() for name, buffer in norm.named_buffers()}
     return NormStatistics(before["running_mean"], before["running_var"], mean, var)
 
 
