@@ -9,6 +9,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.utils.data import DataLoader, TensorDataset
 
 import fathom
 from fathom.doctor.diagnose import Verdict
@@ -85,3 +86,24 @@ def test_validation_images_that_are_scaled_otherwise_are_asked_beside_sound_trai
     verdict = prepared(normalised, Tiny(), train=[(FED, TARGETS)], val=raw)
     assert {exam.split for exam in verdict.observed.exams} == {"train", "val"}
     assert set(prepared(normalised, Tiny(), train=None, val=raw).unasked) == {"val"}
+
+
+def test_a_sample_tells_how_many_images_there_are_of_each_class_and_how_long_an_epoch_is() -> None:
+    """A step of two parts sees twice as many images as its loader's batch holds."""
+    images, targets = pictures(3000)
+    loader = DataLoader(TensorDataset(images, targets), batch_size=30, shuffle=True)
+    model = Tiny()
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.05)
+    watch = fathom.watch(model, optimizer, train=loader, every=1)
+    for _ in range(4):
+        optimizer.zero_grad()
+        for part in (0, 30):
+            wanted = targets[part : part + 30]
+            loss = F.cross_entropy(model(images[part : part + 30]), wanted) / 2
+            loss.backward()  # type: ignore[no-untyped-call]
+        optimizer.step()
+        watch.step(2 * loss, wanted)
+    task = watch.verdict().observed.task
+    assert sum(task.counts) == pytest.approx(3000, abs=10)
+    assert min(task.counts) > 150
+    assert task.steps_per_epoch == 50

@@ -38,6 +38,16 @@ def test_ends_of_a_bounded_activation() -> None:
     assert found.signals[""].saturated == 0.5
 
 
+def test_a_small_rest_of_an_epoch_does_not_make_batches_small() -> None:
+    norm, passes = nn.BatchNorm2d(3), Passes()
+    for images in (16, 1, 16):
+        found = Pass()
+        with reading(norm, found):
+            norm(torch.randn(images, 3, 4, 4))
+        found.count(passes)
+    assert (passes.least_images, passes.least_values) == (16, 256)
+
+
 def test_what_batch_norms_average_over() -> None:
     norm, found, passes = nn.BatchNorm2d(3), Pass(), Passes()
     norm.weight.requires_grad = False

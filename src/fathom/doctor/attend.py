@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import suppress
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from fathom.data.batches import Batch, evaluation_batches
 from fathom.data.load import Split
@@ -23,7 +23,7 @@ from fathom.doctor.splits import furthest
 from fathom.doctor.watch import SHARE, Watch
 from fathom.errors import UserError
 from fathom.evaluate import Evaluation, evaluate
-from fathom.features.extract import first_of
+from fathom.runtime import generator
 from fathom.training.reports import EpochReport, Finished, Report, Started, StepReport, Warned
 from fathom.training.settings import to_dict
 from fathom.training.trainer import Trainer
@@ -81,9 +81,8 @@ class Doctor:
         if isinstance(report, Started):
             self._begin(trainer)
         elif isinstance(report, StepReport) and self.watch is not None:
-            targets = None if trainer.batch is None else trainer.batch.targets
             self._take_margins(trainer)
-            if self.watch.step(report.loss, targets, top1=report.top1):
+            if self.watch.step(report.loss, self._last_targets(trainer), top1=report.top1):
                 self.observed.task.planned_steps = trainer.pace.expected_steps(report.step)
                 yield from self._warnings(report.step)
         elif isinstance(report, EpochReport) and self.watch is not None:
@@ -149,15 +148,23 @@ class Doctor:
         seen.leaked, seen.leaked_names, seen.judged = len(names), names[:_NAMED], judged
         self.watch.cost += time.monotonic() - began
 
-    def _take_margins(self, trainer: Trainer) -> None:
-        """Those of a step whose images are not mixed, and went through the network at once."""
+    def _last_targets(self, trainer: Trainer) -> Tensor | None:
+        """Those of the images that went through the network last: the step's, or of a step in parts
+        the last part's, which stand at its end."""
         batch, logits = trainer.batch, None if self.watch is None else self.watch.logits
-        if batch is None or logits is None or batch.targets.dim() != 1:
+        if batch is None or logits is None:
+            return None
+        return batch.targets[-len(logits) :]
+
+    def _take_margins(self, trainer: Trainer) -> None:
+        """Those of a step whose images are not mixed; of a step in parts, of its last part."""
+        batch, logits = trainer.batch, None if self.watch is None else self.watch.logits
+        targets = self._last_targets(trainer)
+        if batch is None or logits is None or targets is None or targets.dim() != 1:
             return
-        if len(logits) == len(batch.targets):
-            if self._margins is None:
-                self._margins = _no_margins(trainer)
-            self._margins.add(logits, batch.targets, batch.positions)
+        if self._margins is None:
+            self._margins = _no_margins(trainer)
+        self._margins.add(logits, targets, batch.positions[-len(logits) :])
 
     def _look_at_data(self, trainer: Trainer, step: int) -> None:
         """What the images show without the network, and what the margins say of their labels."""
@@ -222,10 +229,10 @@ def task_of(trainer: Trainer) -> Task:
 
 def plain_sample(trainer: Trainer, name: str, places: list[int] | None = None) -> Sample:
     """Images of a split as they are evaluated, as far as the time goes: those at some places, or
-    as many of every class."""
+    drawn from all."""
     split = trainer.dataset.splits[name]
     if places is None:
-        chosen = first_of(split, IMAGES)
+        chosen = drawn(split, IMAGES)
     else:
         views = None if split.views is None else split.views[places]
         chosen = Split(split.images.take(places), views)
@@ -252,9 +259,9 @@ def _sample(batches: Iterator[Batch], images: int) -> Sample:
 
 
 def examined(trainer: Trainer, model: nn.Module, split: str) -> Evaluation:
-    """Some images of a split, as many of every class, as they are evaluated."""
+    """Some images of a split as they are evaluated."""
     batches = evaluation_batches(
-        first_of(trainer.dataset.splits[split], _EXAMINED),
+        drawn(trainer.dataset.splits[split], _EXAMINED),
         trainer.dataset.preprocess,
         batch_size=128,
         runtime=trainer.runtime,
@@ -267,6 +274,17 @@ def examined(trainer: Trainer, model: nn.Module, split: str) -> Evaluation:
         split=split,
         class_names=trainer.dataset.class_names,
     )
+
+
+def drawn(split: Split, count: int) -> Split:
+    """So many images of a split, or all, with its classes as frequent as they are in it: accuracies
+    on them compare with those on a whole split."""
+    if count >= len(split.images):
+        return split
+    order = torch.randperm(len(split.images), generator=generator(0, "drawn"))
+    chosen = order[:count].sort().values.tolist()
+    views = None if split.views is None else split.views[chosen]
+    return Split(split.images.take(chosen), views)
 
 
 def _exam(found: Evaluation, step: int, split: str, weights: str) -> Exam:

@@ -144,13 +144,14 @@ def _ask_train(
     if shown is None:
         return
     if not seen.task.counts:
-        seen.task.counts = shown.targets.bincount(minlength=seen.task.num_classes).tolist()
+        seen.task.counts = _counts(seen, train, shown)
     if shown.places is None:
         seen.add_exam(examine(model, shown, split="train", step=step, augmented=True))
         return
     loader = cast(DataLoader[Any], train)
     if seen.task.batch_size:
-        seen.task.steps_per_epoch = max(1, places_of(train) // seen.task.batch_size)
+        parts = max(1, round(seen.passes.backward / max(1, step)))  # that a step is made of
+        seen.task.steps_per_epoch = max(1, places_of(train) // (parts * seen.task.batch_size))
     moving = sharing.moves(loader, shown) > 0
     if moving and loader.num_workers:
         seen.sharing.same_streams = sharing.same_streams(loader)
@@ -168,6 +169,14 @@ def _ask_train(
         seen.sharing.apart = furthest(shown, judged, augmented=moving)
     if val is not None and places_of(val):
         _ask_sharing(seen, loader, cast(DataLoader[Any], val), dataset)
+
+
+def _counts(seen: Observed, train: Loader, shown: Sample) -> list[int]:
+    """Training images of each class: estimated from a sample, where there are more; of a loader
+    that does not tell how many there are, those of the sample."""
+    found = shown.targets.bincount(minlength=seen.task.num_classes)
+    scale = 1.0 if shown.places is None else places_of(train) / len(shown.targets)
+    return [round(scale * count) for count in found.tolist()]
 
 
 def _still(seen: Observed, loader: DataLoader[Any], val: Loader | None) -> Any | None:

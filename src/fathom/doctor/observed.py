@@ -188,12 +188,13 @@ class Exam:
 class Passes:
     """Counts of passes through the network, by what was asked of it and the mode it was in.
 
-    evaluating: without gradients, once training has begun. frozen_norms_moving: most batch norms
-    whose weights are frozen but that averaged over the batch in one pass. least_values and
-    least_images: fewest values of a channel, and images, that a batch norm averaged over. looks:
-    how many there were; of these, those at which the outputs were shares of one (probabilities),
-    or lay between 0 and 1 otherwise (sigmoids); and those at which the loss told was that of
-    outputs as logits (loss_of_logits), or as probabilities.
+    training: of steps, by the last pass of each. evaluating: without gradients, once training has
+    begun. frozen_norms_moving: most batch norms whose weights are frozen but that averaged over the
+    batch in one pass. least_values and least_images: fewest values of a channel, and images, that a
+    batch norm averaged over, of the look that had most: the last batch of an epoch may be a small
+    rest. looks: how many there were; of these, those at which the outputs were shares of one
+    (probabilities), or lay between 0 and 1 otherwise (sigmoids); and those at which the loss told
+    was that of outputs as logits (loss_of_logits), or as probabilities.
     """
 
     training: int = 0

@@ -68,8 +68,8 @@ class Pass:
     def count(self, passes: Passes) -> None:
         """Add what this pass showed to the counts of all."""
         if self.least_values:
-            passes.least_values = min(passes.least_values or self.least_values, self.least_values)
-            passes.least_images = min(passes.least_images or self.least_images, self.least_images)
+            passes.least_values = max(passes.least_values, self.least_values)
+            passes.least_images = max(passes.least_images, self.least_images)
         passes.frozen_norms_moving = max(passes.frozen_norms_moving, len(self.frozen_moving))
 
 

@@ -70,6 +70,16 @@ def test_a_sick_run_is_named_with_evidence_that_speaks(cause: str) -> None:
         assert finding.remedy.code
 
 
+def test_a_larger_batch_is_as_large_in_every_part() -> None:
+    """Norms see a part of the batch where gradients are accumulated."""
+    seen = small_batch(2, 0.1)
+    for accumulate, size in ((1, "16"), (8, "128")):
+        seen.task.recipe = {"batch_size": 16, "accumulate": accumulate}
+        finding = flow.CHECKS["batch-too-small"](seen)
+        assert finding is not None
+        assert finding.remedy.changes == {"batch_size": size}
+
+
 @pytest.mark.parametrize("cause", SICK)
 def test_it_is_not_named_while_the_run_goes_on_or_where_it_went_well(cause: str) -> None:
     if cause == "batch-too-small":  # harm to what is learnt, not to the loss

@@ -117,6 +117,17 @@ def test_a_run_that_diverged_is_named_at_its_step() -> None:
     assert "step 5" in finding.says
 
 
+def test_a_warm_up_from_nothing_does_not_turn_the_advice_round() -> None:
+    """Its first step moves nothing: the rate is found from the next, or raised where none moves."""
+    seen = made(lambda step: 1.6, looks=TINY_STEPS)
+    seen.task.recipe = {"optimizer": {"lr": 0.1}}
+    still = [with_line(0.0, lr=1e-9, line={})[0], *seen.looks[1:]]
+    for looks, better in ((still, "5e+01"), (with_line(1e-9, line=TINY_STEPS[0].line), "1")):
+        finding = rates.learning_rate_too_low(replace(seen, looks=looks))
+        assert finding is not None
+        assert finding.remedy.changes == {"optimizer.lr": better}
+
+
 def test_remedies_change_the_recipe_by_its_paths() -> None:
     seen = SICK["learning-rate-too-low"][0]
     seen.task.recipe = {"optimizer": {"lr": 0.1, "weight_decay": 0.3}}

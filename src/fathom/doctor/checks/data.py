@@ -217,9 +217,9 @@ def collapse_to_majority(seen: Observed) -> Finding | None:
     train = last_exam(seen, "train")
     return Finding(
         "collapse-to-majority",
-        f"Of validation images of the {len(rare)} rare classes (from {least} training images on, "
-        f"where the largest class has {most:,}) {low:.0%} are named right, and {high:.0%} of the "
-        "others.",
+        f"Of validation images of the {len(rare)} rare classes (of {least} training images or "
+        f"more, where the largest class has about {most:,}) {low:.0%} are named right, and "
+        f"{high:.0%} of the others.",
         (Evidence("recall of rare classes over that of the others", low / high, _HALF,
                   above=False, source=TRIAL),
          Evidence("images of the largest class over those of the smallest", most / least, _RARE,

@@ -252,7 +252,7 @@ def batch_too_small(seen: Observed) -> Finding | None:
         Remedy(
             "Use batches of at least 16 images, or group norm, which does not depend on them. "
             "Accumulating gradients does not help: the norm still sees the small part.",
-            in_recipe(seen, "batch_size", "16"),
+            in_recipe(seen, "batch_size", str(16 * seen.task.recipe.get("accumulate", 1))),
             code="loader = torch.utils.data.DataLoader(data, batch_size=16, shuffle=True)",
         ),
     )  # fmt: skip

@@ -69,12 +69,9 @@ def overfitting(seen: Observed) -> Finding | None:
 
 def _visits(seen: Observed) -> float:
     """How often each training image was seen, 0 where nobody told."""
-    if not seen.curve.step:
+    if not seen.curve.step or not seen.task.steps_per_epoch:
         return 0.0
-    if seen.task.steps_per_epoch:
-        return seen.curve.step[-1] / seen.task.steps_per_epoch
-    images, batch = sum(seen.task.counts), seen.task.batch_size
-    return seen.curve.step[-1] * batch / images if images else 0.0
+    return seen.curve.step[-1] / seen.task.steps_per_epoch
 
 
 def underfitting(seen: Observed) -> Finding | None:

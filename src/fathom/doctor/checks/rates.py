@@ -27,6 +27,7 @@ from fathom.doctor.observed import Look, Observed
 _LINE = "Goodfellow et al. 2014, arXiv:1412.6544, for looking along a line"
 _USUAL = 5e-3  # of the weights in a first step, as in the healthy runs of the trial's first half
 _SHORT = 1e-3  # a step over its weights
+_MOVED = 1e-6  # a step over its weights, below which they have not been moved
 _LONG = 0.1
 _FURTHER = 3.0  # of ten along a straight line
 _BLOWN_UP = 2.0  # times the loss of the beginning, or of guessing
@@ -57,7 +58,7 @@ def learning_rate_too_high(seen: Observed) -> Finding | None:
         return None
     if missing_normalisation(seen) is not None and not first > _LONG:
         return None
-    better = _rate(seen, _USUAL)
+    better = _rate(seen, _USUAL, otherwise=max(seen.curve.lr) / 10)
     return Finding(
         "learning-rate-too-high",
         f"With a learning rate of {max(seen.curve.lr):.3g}, the loss rose to {height:.1f} times "
@@ -99,7 +100,7 @@ def learning_rate_too_low(seen: Observed) -> Finding | None:
     gain, update = middle(map(_gain, looks)), middle(relative_update(seen, x) for x in looks)
     if not gain > _FURTHER or not update < _SHORT:
         return None
-    better = _rate(seen, _USUAL)
+    better = _rate(seen, _USUAL, otherwise=10 * max(seen.curve.lr))
     return Finding(
         "learning-rate-too-low",
         f"Steps as much as ten times longer would lower the loss {gain:.0f} times as far, but "
@@ -126,12 +127,12 @@ def _gain(look: Look) -> float:
     return min(100.0, (begin - by_ten) / max(begin - by_one, 1e-9))
 
 
-def _rate(seen: Observed, update: float) -> str:
-    """The learning rate that makes the first step that long, by one digit; a tenth of the largest
-    where the first step was not seen."""
-    peak = max(seen.curve.lr)
-    first = relative_update(seen, seen.looks[0]) if seen.looks else math.nan
-    wanted = seen.looks[0].lr * update / first if first > 0 else peak / 10
+def _rate(seen: Observed, update: float, *, otherwise: float) -> str:
+    """The learning rate that makes a step that long, by one digit, from the first that moved the
+    weights at all, which a warm-up from 0 does not do at once; otherwise where none was seen."""
+    known = ((relative_update(seen, look), look.lr) for look in seen.looks)
+    moved = next(((step, lr) for step, lr in known if step > _MOVED and lr), None)
+    wanted = otherwise if moved is None else moved[1] * update / moved[0]
     return f"{wanted:.1g}"
 
 
