@@ -107,7 +107,6 @@ def run(plan: Plan) -> Outcome:
         optimizer,
         train=loader,
         val=val_loader,
-        planned_steps=plan.steps,
         average=average,
         every=plan.every,
     )

@@ -40,9 +40,7 @@ steps = epochs * len(train_loader)
 optimizer = torch.optim.SGD(model.parameters(), lr=0.05, momentum=0.9, weight_decay=5e-4)
 schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, steps)
 loss_of = nn.CrossEntropyLoss()
-watch = fathom.watch(
-    model, optimizer, train=train_loader, val=val_loader, planned_steps=steps, every=10
-)
+watch = fathom.watch(model, optimizer, train=train_loader, val=val_loader, every=10)
 
 for epoch in range(epochs):
     model.train()

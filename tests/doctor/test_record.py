@@ -146,11 +146,3 @@ def test_a_run_ends_with_the_same_bits_whoever_attends(tmp_path: Path) -> None:
         ends.append(last.weights_sha256)
     assert ends[0] == ends[1]
     assert fathom.load(tmp_path / "attended")
-
-
-def test_the_length_of_a_run_by_minutes_is_known_once_its_pace_is(tmp_path: Path) -> None:
-    timed = replace(tiny(), steps=None, minutes=0.03, batch_size=512)
-    list(train(timed, out=tmp_path / "run", attendant=Doctor(every=1)))
-    seen = seen_in(tmp_path / "run")
-    assert seen.task.planned_steps
-    assert seen.task.planned_steps >= seen.curve.step[-1]

@@ -83,7 +83,6 @@ class Doctor:
         elif isinstance(report, StepReport) and self.watch is not None:
             self._take_margins(trainer)
             if self.watch.step(report.loss, self._last_targets(trainer), top1=report.top1):
-                self.observed.task.planned_steps = trainer.pace.expected_steps(report.step)
                 yield from self._warnings(report.step)
         elif isinstance(report, EpochReport) and self.watch is not None:
             self._examine(trainer, report.step)
@@ -203,13 +202,6 @@ def _no_margins(trainer: Trainer) -> Margins:
     return Margins(len(trainer.dataset.splits["train"].images), trainer.runtime.device)
 
 
-def _planned(trainer: Trainer) -> int | None:
-    """The length of the run; None where time decides, as its pace is not known yet."""
-    if trainer.recipe.minutes is not None:
-        return None
-    return trainer.pace.expected_steps(trainer.state.step)
-
-
 def task_of(trainer: Trainer) -> Task:
     """What the recipe and the data say of a run."""
     recipe, dataset = trainer.recipe, trainer.dataset
@@ -217,12 +209,9 @@ def task_of(trainer: Trainer) -> Task:
         num_classes=len(dataset.class_names),
         counts=dataset.counts("train"),
         batch_size=recipe.batch_size,
-        planned_steps=_planned(trainer),
         pretrained=recipe.model.weights is not None,
         ema=recipe.ema,
         steps_per_epoch=trainer.per_epoch,
-        mixes=recipe.augment.mix is not None,
-        label_smoothing=getattr(recipe.loss, "label_smoothing", 0.0),
         recipe=to_dict(recipe),
     )
 

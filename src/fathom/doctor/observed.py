@@ -12,7 +12,7 @@ from typing import Any
 from fathom.doctor.stored import damaged, read
 from fathom.errors import require
 
-FORMAT = 3  # of what is stored; one more whenever a field comes, goes or means something else
+FORMAT = 4  # of what is stored; one more whenever a field comes, goes or means something else
 MOST_STEPS = 2000  # points that the curve keeps
 MOST_LOOKS = 200
 _FIRST_AND_LAST = 20  # looks that are kept at either end
@@ -61,20 +61,17 @@ class Structure:
 class Task:
     """What the run is about; 0, None or empty where nobody told.
 
-    counts: training images of each class. planned_steps: the length of the run. pretrained: whether
-    the weights came trained. ema: decay of the average that is evaluated. steps_per_epoch: 0 where
-    unknown. recipe: the values of the recipe by path, for remedies.
+    counts: training images of each class. pretrained: whether the weights came trained. ema: decay
+    of the average that is evaluated. steps_per_epoch: 0 where unknown. recipe: the values of the
+    recipe by path, for remedies.
     """
 
     num_classes: int = 0
     counts: list[int] = field(default_factory=list)
     batch_size: int = 0
-    planned_steps: int | None = None
     pretrained: bool = False
     ema: float | None = None
     steps_per_epoch: int = 0
-    mixes: bool = False
-    label_smoothing: float = 0.0
     recipe: dict[str, Any] = field(default_factory=dict)
 
 
@@ -138,10 +135,9 @@ class Look:
     line: the loss of another batch with the weights that the step had before (0), took (1), and
     would have had for multiples of it. modes: loss and top1 of that batch in training and in
     evaluation mode. drift: for each norm, how far the batch's means lie from the running ones, in
-    running standard deviations, root mean square over channels. logit_std and logit_max: of the
-    outputs. top_share: the share of the batch's images that get the most frequent answer, and
-    label_share that of the most frequent label. decay: the share of the weights that weight decay
-    takes away in a step, momentum counted in; 0 where it cannot be told, as in Adam with L2.
+    running standard deviations, root mean square over channels. logit_std: of the outputs.
+    decay: the share of the weights that weight decay takes away in a step, momentum counted in; 0
+    where it cannot be told, as in Adam with L2.
     moving: parameters whose gradient was not zero when the optimizer stepped. cut_off: layers that
     the images went through and that the logits hang on, and whose weights ask for a gradient, but
     got none, not even one of zero.
@@ -156,9 +152,6 @@ class Look:
     modes: dict[str, tuple[float, float]] = field(default_factory=dict)
     drift: dict[str, float] = field(default_factory=dict)
     logit_std: float = 0.0
-    logit_max: float = 0.0
-    top_share: float = 0.0
-    label_share: float = 0.0
     decay: float = 0.0
     moving: int | None = None
     cut_off: list[str] = field(default_factory=list)
@@ -190,11 +183,11 @@ class Passes:
 
     training: of steps, by the last pass of each. evaluating: without gradients, once training has
     begun. frozen_norms_moving: most batch norms whose weights are frozen but that averaged over the
-    batch in one pass. least_values and least_images: fewest values of a channel, and images, that a
-    batch norm averaged over, of the look that had most: the last batch of an epoch may be a small
-    rest. looks: how many there were; of these, those at which the outputs were shares of one
-    (probabilities), or lay between 0 and 1 otherwise (sigmoids); and those at which the loss told
-    was that of outputs as logits (loss_of_logits), or as probabilities.
+    batch in one pass. least_images: images that a batch norm averaged over, of the look that had
+    most: the last batch of an epoch may be a small rest. looks: how many there were; of these,
+    those at which the outputs were shares of one (probabilities), or lay between 0 and 1 otherwise
+    (sigmoids); and those at which the loss told was that of outputs as logits (loss_of_logits), or
+    as probabilities.
     """
 
     training: int = 0
@@ -206,7 +199,6 @@ class Passes:
     not_cleared: int = 0
     cleared: int = 0
     backward: int = 0
-    least_values: int = 0
     least_images: int = 0
     looks: int = 0
     probabilities: int = 0

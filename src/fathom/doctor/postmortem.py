@@ -115,16 +115,12 @@ def _task(run: Run) -> Task:
     data: Mapping[str, Any] = run.read("data") if run.has("data") else {}
     counts = list(data.get("counts", {}).get("train", []))
     per_epoch = sum(counts) // recipe.batch_size
-    epochs = recipe.epochs
     return Task(
         num_classes=len(data.get("class_names", [])),
         counts=counts,
         batch_size=recipe.batch_size,
-        planned_steps=recipe.steps if epochs is None else epochs * per_epoch,
         pretrained=recipe.model.weights is not None,
         ema=recipe.ema,
         steps_per_epoch=per_epoch,
-        mixes=recipe.augment.mix is not None,
-        label_smoothing=getattr(recipe.loss, "label_smoothing", 0.0),
         recipe=to_dict(recipe),
     )

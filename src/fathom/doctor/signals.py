@@ -29,7 +29,7 @@ class Pass:
     def __init__(self) -> None:
         self.signals: dict[str, Signals] = {}
         self.drift: dict[str, float] = {}
-        self.least_values = self.least_images = 0
+        self.least_images = 0
         self.frozen_moving: list[str] = []
         self.seconds = 0.0
 
@@ -53,8 +53,6 @@ class Pass:
     def _of_norm(self, name: str, module: BatchNorm, x: Tensor) -> None:
         if not module.training:
             return
-        count = x.numel() // x.shape[1]
-        self.least_values = min(self.least_values or count, count)
         self.least_images = min(self.least_images or len(x), len(x))
         weight = module.weight
         if isinstance(weight, nn.Parameter) and not weight.requires_grad:
@@ -67,9 +65,7 @@ class Pass:
 
     def count(self, passes: Passes) -> None:
         """Add what this pass showed to the counts of all."""
-        if self.least_values:
-            passes.least_values = max(passes.least_values, self.least_values)
-            passes.least_images = max(passes.least_images, self.least_images)
+        passes.least_images = max(passes.least_images, self.least_images)
         passes.frozen_norms_moving = max(passes.frozen_norms_moving, len(self.frozen_moving))
 
 
@@ -93,11 +89,7 @@ def look_at_logits(logits: Tensor, targets: Tensor | None, look: Look, passes: P
     the outputs to the negative log of the outputs, and of probabilities at the other end.
     """
     values = logits.float()
-    look.logit_std, look.logit_max = _number(values.std()), _number(values.abs().max())
-    look.top_share = _most_frequent(values.argmax(1), values.shape[1])
-    if targets is not None:
-        wanted = targets if targets.dim() == 1 else targets.argmax(1)
-        look.label_share = _most_frequent(wanted, values.shape[1])
+    look.logit_std = _number(values.std())
     if values.shape[1] < 2 or not look.logit_std or bool((values < 0).any() | (values > 1).any()):
         return
     if bool(((values.sum(1) - 1).abs() < _SURE).all()):
@@ -115,10 +107,6 @@ def look_at_logits(logits: Tensor, targets: Tensor | None, look: Look, passes: P
 def _of_probabilities(values: Tensor, targets: Tensor) -> Tensor:
     logs = values.clamp_min(torch.finfo(values.dtype).tiny).log()
     return F.nll_loss(logs, targets) if targets.dim() == 1 else -(targets * logs).sum(1).mean()
-
-
-def _most_frequent(classes: Tensor, count: int) -> float:
-    return float(torch.bincount(classes, minlength=count).max()) / max(1, len(classes))
 
 
 def _mean(values: Tensor) -> Tensor:

@@ -71,7 +71,6 @@ class Watch:
         train, val: loaders of (images, targets), for what the stream of steps does not show: the
             data themselves, and accuracies as they ought to be measured, at the verdict.
         average: a moving average of the weights, where that is what is evaluated.
-        planned_steps: the length of the run, where it is known; kept, and read by no check.
         share: of the time that looks may take.
         every: a look at every so many steps instead, whatever it costs; 1 for all.
     """
@@ -84,7 +83,6 @@ class Watch:
         train: Loader | None = None,
         val: Loader | None = None,
         average: nn.Module | None = None,
-        planned_steps: int | None = None,
         share: float = SHARE,
         every: int | None = None,
     ) -> None:
@@ -92,7 +90,6 @@ class Watch:
         require(every is None or every >= 1, f"every is {every}; it must be at least 1")
         self.model, self.optimizer = model, optimizer
         self.observed = Observed(structure=read_structure(model, optimizer))
-        self.observed.task.planned_steps = planned_steps
         self.observed.task.pretrained = comes_trained(model)
         self._labelled, self._fed = Labelled(), Fed()
         self._train, self._val, self._average = train, val, average

@@ -57,7 +57,7 @@ def made(
     lr: Callable[[int], float] = lambda step: 0.1,
 ) -> Observed:
     """A run that is over, with this loss and learning rate at each step."""
-    seen = Observed(task=Task(num_classes=CLASSES, planned_steps=steps), over=True)
+    seen = Observed(task=Task(num_classes=CLASSES), over=True)
     seen.structure.layers = layers(count, norms=norms)
     seen.structure.longest = seen.structure.shortest = count
     seen.curve = Curve()
@@ -136,7 +136,6 @@ def train(
         val=loader,
         average=average,
         every=every,
-        planned_steps=steps,
     )
     source = torch.Generator().manual_seed(1)
     for step in range(steps):

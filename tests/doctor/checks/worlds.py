@@ -81,9 +81,7 @@ def watched(
     model = Tiny()
     optimizer = torch.optim.SGD(model.parameters(), lr=lr, momentum=0.9)
     loader = DataLoader(train, 32, shuffle=shuffle, generator=torch.Generator().manual_seed(0))
-    watch = fathom.watch(
-        model, optimizer, train=loader, val=DataLoader(val, 64), planned_steps=steps, every=8
-    )
+    watch = fathom.watch(model, optimizer, train=loader, val=DataLoader(val, 64), every=8)
     step = 0
     while step < steps:
         for images, targets in loader:
