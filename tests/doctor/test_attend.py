@@ -13,6 +13,7 @@ from fathom.data.load import Split
 from fathom.data.sources import Arrays
 from fathom.doctor import Doctor, record
 from fathom.doctor.attend import drawn
+from fathom.doctor.checks import modes
 from fathom.training.run import Run
 from fathom.training.session import train
 from tests.training.test_trainer import tiny
@@ -39,5 +40,36 @@ def test_samples_have_classes_as_frequent_as_the_split() -> None:
     assert sum(found.values()) == 500
     assert abs(found[0] - 450) < 30
     assert found[2] < 15
-    assert drawn(split, 1000) is split
     assert drawn(split, 500).images == drawn(split, 500).images
+    assert sorted(drawn(split, 1000).images.keys) == sorted(split.images.keys)
+
+
+def test_a_sample_that_is_read_in_part_has_all_classes_of_a_split_stored_by_class() -> None:
+    """Reading stops when its time is up: the first of a sample must be a sample themselves."""
+    targets = (0,) * 600 + (1,) * 400
+    source = Arrays(np.zeros((1000, 2, 2, 1), np.uint8))
+    split = Split(ImageList(source, tuple(map(str, range(1000))), targets), None)
+    for count in (500, 1000):
+        first = Counter(drawn(split, count).images.targets[:200])
+        assert abs(first[1] - 80) < 25
+
+
+def test_balanced_sampling_does_not_change_the_classes_of_what_is_compared(tmp_path: Path) -> None:
+    """Images as a balanced run draws them would be held against validation images as they are."""
+    for sampling, splits in (("shuffled", {"augmented"}), ("balanced", set())):
+        recipe = replace(tiny(), steps=2, batch_size=64, sampling=sampling)
+        doctor = Doctor(every=1)
+        list(train(recipe, out=tmp_path / sampling, attendant=doctor))
+        assert {exam.split for exam in doctor.observed.exams} & {"augmented"} == splits
+
+
+def test_a_moving_average_costs_no_exam_that_nothing_reads(tmp_path: Path) -> None:
+    """Its memory begins too short for ema-too-slow, the one reader of the weights that train."""
+    recipe = replace(tiny(), steps=4, batch_size=64, ema=0.99)
+    doctor = Doctor(every=1)
+    list(train(recipe, out=tmp_path / "run", attendant=doctor))
+    assert {(exam.split, exam.weights) for exam in doctor.observed.exams} >= {("train", "result")}
+    assert all(exam.weights == "result" for exam in doctor.observed.exams)
+    assert (
+        max(modes._share_of_first_half(1.0, n, warms_up=True) for n in range(3, 300)) < modes._OLD
+    )

@@ -13,7 +13,7 @@ import pytest
 import fathom
 from fathom.doctor import Doctor, record
 from fathom.doctor.nouns import Finding
-from fathom.doctor.observed import Exam, Look, Observed
+from fathom.doctor.observed import FORMAT, Exam, Look, Observed
 from fathom.doctor.postmortem import post_mortem
 from fathom.errors import UserError
 from fathom.training.reports import EpochReport, Finished, Report, StepReport, Warned
@@ -78,7 +78,9 @@ def test_a_file_of_another_format_ends_in_one_message_and_is_left(tmp_path: Path
     del values["observed"]["format"], values["observed"]["passes"]["looks"]  # as the first was
     file.write_text(json.dumps(values))
     kept = file.read_bytes()
-    message = r"doctor\.json: what was seen is of format 1, and this Fathom reads format 3 only"
+    message = (
+        rf"doctor\.json: what was seen is of format 1, and this Fathom reads format {FORMAT} only"
+    )
     with pytest.raises(UserError, match=message):
         post_mortem(out)
     with pytest.raises(UserError, match=message):

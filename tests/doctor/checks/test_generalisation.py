@@ -155,3 +155,10 @@ def test_a_run_of_no_use_on_new_images_is_never_healthy() -> None:
 def test_half_as_good_is_as_little_as_passes(train: float, val: float) -> None:
     seen = run(train, val, lambda progress: math.exp(-progress), epochs=10)
     assert CHECKS["little-carries-over"](seen) is None
+
+
+def test_epochs_of_a_loader_that_does_not_tell_its_size_are_not_made_up() -> None:
+    """What was counted is a sample, and tells nothing of how often each image was seen."""
+    seen = run(1.0, 0.87, falls)
+    seen.task.steps_per_epoch, seen.task.batch_size, seen.task.counts = 0, 256, [100] * 10
+    assert CHECKS["overfitting"](seen) is None

@@ -128,6 +128,15 @@ def test_a_warm_up_from_nothing_does_not_turn_the_advice_round() -> None:
         assert finding.remedy.changes == {"optimizer.lr": better}
 
 
+def test_a_long_first_step_does_not_lower_a_rate_that_is_too_low() -> None:
+    """Gradients of the beginning may be far larger than those of all later steps."""
+    seen = made(lambda step: 1.6, looks=[with_line(0.05, line={})[0], *TINY_STEPS[1:]])
+    seen.task.recipe = {"optimizer": {"lr": 0.1}}
+    finding = rates.learning_rate_too_low(seen)
+    assert finding is not None
+    assert finding.remedy.changes == {"optimizer.lr": "1"}
+
+
 def test_remedies_change_the_recipe_by_its_paths() -> None:
     seen = SICK["learning-rate-too-low"][0]
     seen.task.recipe = {"optimizer": {"lr": 0.1, "weight_decay": 0.3}}
