@@ -110,7 +110,7 @@ class Doctor:
 
     def _finish(self, trainer: Trainer, report: Finished) -> None:
         found = report.evaluation
-        self.observed.add_exam(_exam(found, report.steps, found.split, "result"))
+        self.observed.add_exam(_exam(found, report.steps, found.split))
         self.observed.over = True
         self._examine(trainer, report.steps, last=True)
         self._look_at_data(trainer, report.steps)
@@ -129,13 +129,9 @@ class Doctor:
         began = time.monotonic()
         if not last and not watch.affords(self._exam_seconds):
             return
-        pairs: list[tuple[str, str, nn.Module]] = [("train", "result", trainer.state.usable)]
-        if trainer.state.average is not None:
-            pairs.append((trainer.watched, "raw", trainer.state.model))
         with watch.looking_away():
-            for split, weights, model in pairs:
-                found = examined(trainer, model, split)
-                self.observed.add_exam(_exam(found, step, split, weights))
+            found = examined(trainer, trainer.state.usable, "train")
+        self.observed.add_exam(_exam(found, step, "train"))
         self._exam_seconds = time.monotonic() - began
         watch.cost += self._exam_seconds
 
@@ -235,8 +231,10 @@ def plain_sample(trainer: Trainer, name: str, places: list[int] | None = None) -
 
 
 def shown_sample(trainer: Trainer) -> Sample | None:
-    """Images as the coming steps would be trained on, where they are at hand and not mixed."""
-    if trainer.dataset.splits["train"].views is None or trainer.recipe.augment.mix is not None:
+    """Images as the coming steps would be trained on, where they are at hand, not mixed, and drawn
+    as the split is: with rare classes made frequent, labels do not compare with validation's."""
+    recipe, views = trainer.recipe, trainer.dataset.splits["train"].views
+    if views is None or recipe.augment.mix is not None or recipe.sampling == "balanced":
         return None
     return _sample(trainer.batches.start(trainer.state.step), _EXAMINED)
 
@@ -267,21 +265,20 @@ def examined(trainer: Trainer, model: nn.Module, split: str) -> Evaluation:
 
 def drawn(split: Split, count: int) -> Split:
     """So many images of a split, or all, with its classes as frequent as they are in it: accuracies
-    on them compare with those on a whole split."""
-    if count >= len(split.images):
-        return split
+    on them compare with those on a whole split. They come in the order of the draw, so that those
+    that are read before time is up are a sample themselves, of a split stored by class too."""
     order = torch.randperm(len(split.images), generator=generator(0, "drawn"))
-    chosen = order[:count].sort().values.tolist()
+    chosen = order[:count].tolist()
     views = None if split.views is None else split.views[chosen]
     return Split(split.images.take(chosen), views)
 
 
-def _exam(found: Evaluation, step: int, split: str, weights: str) -> Exam:
+def _exam(found: Evaluation, step: int, split: str) -> Exam:
     matrix = [list(map(int, row)) for row in found.matrix]
     return Exam(
         step,
         split,
-        weights,
+        "result",
         found.loss,
         found.top1,
         found.num_images,

@@ -27,7 +27,7 @@ from fathom.transfer.probe import Probe, fit_probe
 from fathom.transfer.probe_run import checkpoint_of, write_probe
 from fathom.transfer.race import batch_for, for_race, nested
 from fathom.transfer.session import TRAINED, Ground, Record, Transfer
-from fathom.transfer.strategies import Strategy
+from fathom.transfer.strategies import TOO_SHORT, TRAINING_PER_LOOK, Strategy
 
 _SHARES = (1 / 8, 1 / 4, 1 / 2, 1.0)
 _FEWEST = 16  # training images of a class
@@ -138,6 +138,9 @@ def _at(
     done = write_probe(place / "probe", ground.recipe, part, probe, started=began)
     yield _learnt("probe", done, seen / classes, time.monotonic() - began)
     start = checkpoint_of(place / "probe")
+    # What judges the points chooses none of their epochs; but what so short a run starts from may
+    # be better than its end.
+    short = TOO_SHORT * TRAINING_PER_LOOK * ground.survey.image_seconds
     for strategy in TRAINED:
         if strategy == "scratch":
             data = _part(for_race(fresh, plan.seed), share, plan.seed)
@@ -146,8 +149,8 @@ def _at(
             data = part
             own = replace(ground, dataset=part)
             recipe = work.tuning(own, strategy, start, seconds, total=seconds)
-        # What judges the points chooses none of their epochs.
-        recipe = replace(recipe, select="last", batch_size=batch_for(recipe, data))
+        select = "best" if strategy != "scratch" and seconds < short else "last"
+        recipe = replace(recipe, select=select, batch_size=batch_for(recipe, data))
         end = list(train(recipe, out=place / strategy, dataset=data))[-1]
         assert isinstance(end, Finished)
         yield _learnt(strategy, end, count, seconds)

@@ -129,10 +129,14 @@ def _gain(look: Look) -> float:
 
 def _rate(seen: Observed, update: float, *, otherwise: float) -> str:
     """The learning rate that makes a step that long, by one digit, from the first that moved the
-    weights at all, which a warm-up from 0 does not do at once; otherwise where none was seen."""
+    weights at all, which a warm-up from 0 does not do at once; otherwise where none was seen, or
+    it leads the other way from the largest rate."""
     known = ((relative_update(seen, look), look.lr) for look in seen.looks)
     moved = next(((step, lr) for step, lr in known if step > _MOVED and lr), None)
     wanted = otherwise if moved is None else moved[1] * update / moved[0]
+    peak = max(seen.curve.lr)
+    if (wanted > peak) != (otherwise > peak):
+        wanted = otherwise
     return f"{wanted:.1g}"
 
 
