@@ -149,8 +149,9 @@ def _at(
             data = part
             own = replace(ground, dataset=part)
             recipe = work.tuning(own, strategy, start, seconds, total=seconds)
-        select = "best" if strategy != "scratch" and seconds < short else "last"
-        recipe = replace(recipe, select=select, batch_size=batch_for(recipe, data))
+        if strategy == "scratch" or seconds >= short:
+            recipe = replace(recipe, select="last")
+        recipe = replace(recipe, batch_size=batch_for(recipe, data))
         end = list(train(recipe, out=place / strategy, dataset=data))[-1]
         assert isinstance(end, Finished)
         yield _learnt(strategy, end, count, seconds)
