@@ -70,6 +70,7 @@ def learning(curves: Mapping[str, Mapping[str, Any]]) -> go.Figure:
             go.Scatter(
                 x=[*xs, *reversed(xs)],
                 y=[*edge, *floor],
+                mode="lines",
                 fill="toself",
                 fillcolor=colour,
                 opacity=0.13,

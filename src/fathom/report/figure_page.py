@@ -24,7 +24,8 @@ def write_figure(path: Path, title: str, figure: go.Figure, *, caption: str) -> 
         '<!doctype html><html lang="en"><head><meta charset="utf-8">'
         '<meta name="viewport" content="width=device-width, initial-scale=1">'
         f"<title>{escape(title)}</title></head>"
-        '<body style="font-family: system-ui, sans-serif; max-width: 60rem; margin: 1rem auto">'
+        '<body style="font-family: system-ui, sans-serif; max-width: 60rem; margin: 1rem auto; '
+        'padding: 0 1rem">'
     )
     page = f"{head}<h1>{escape(title)}</h1>{body}<p>{escape(caption)}</p></body></html>"
     write_bytes(path, page.encode("utf-8"))
