@@ -43,7 +43,7 @@ def test_auto_tells_why_and_writes_a_run_with_its_reasons(
 
 def test_a_curve_is_a_table_in_words_and_a_figure(call: Call, weights: str, tmp_path: Path) -> None:
     out = tmp_path / "curve"
-    words = ("--weights", weights, "--image-size", 8, "--minutes", 0.25, "--no-cache")
+    words = ("--weights", weights, "--image-size", 8, "--minutes", 0.18, "--no-cache")
     code, printed, err = call("transfer", "digits", *words, "--curve", "--out", out)
     assert code == 0, err
     assert printed.count(" images a class: ") == 16

@@ -34,7 +34,7 @@ def test_parts_are_nested_and_hold_their_share_of_each_class(classes: list[int],
 
 def test_every_strategy_is_measured_at_every_size(weights: str, tmp_path: Path) -> None:
     out = tmp_path / "curve"
-    records = list(learning_curves(plan(weights, minutes=0.3), out=out))
+    records = list(learning_curves(plan(weights, minutes=0.2), out=out))
     learnt = [r for r in records if isinstance(r, Learnt)]
     assert len(learnt) == 16
     sizes = sorted({round(r.point.images) for r in learnt})
