@@ -66,24 +66,22 @@ def test_the_probes_error_falls_with_the_images_tuned_on(
 
 
 def test_rates_lie_between_those_of_the_sizes_measured() -> None:
-    assert tuned_rate("partial", "near", 316) == pytest.approx(0.06, abs=1e-3)
-    assert tuned_rate("partial", "near", 10) == tuned_rate("partial", "near", 100) == 0.02
-    assert tuned_rate("finetune", "near", 10**6) == 0.135
-    assert tuned_rate("finetune", "far", 10) == 0.7
+    assert tuned_rate("partial", "near", 316) == pytest.approx(0.085, abs=1e-3)
+    assert tuned_rate("partial", "near", 10) == tuned_rate("partial", "near", 100) == 0.05
+    assert tuned_rate("finetune", "near", 10**6) == 0.235
+    assert tuned_rate("finetune", "far", 10) == 0.63
 
 
-def test_with_thousands_of_images_the_faster_of_two_equals_goes_on() -> None:
-    """CIFAR-10 with 1,000 a class, seed 0: 82.4 % for partial training, 79.9 for fine-tuning."""
-    found = {"num_images": 500, "most": 50, "seconds": 7.2}
-    probe = outcome("probe", 350, **{**found, "visits": 0})
-    partial = outcome("partial", 351, **{**found, "visits": 352})
-    finetune = outcome("finetune", 354, **{**found, "visits": 176})
-    for images, better in ((10_000, partial), (1000, finetune)):
-        both = [
-            expected(x, probe, probe_top1=0.715, left=110, images=images)
-            for x in (partial, finetune)
-        ]
-        assert max(both) == both[0 if better is partial else 1]
+def test_of_far_images_the_faster_of_two_equals_goes_on() -> None:
+    """Digits 98.5 % for partial training and 97.8 for fine-tuning, CIFAR-10 with 100 a class 77.4
+    and 79.2: the last stages take half the time, and get less far."""
+    found = {"num_images": 100, "most": 10, "seconds": 5.4}
+    probe = outcome("probe", 94, **{**found, "visits": 0})
+    partial = outcome("partial", 94, **{**found, "visits": 160, "images_per_second": 50.0})
+    finetune = outcome("finetune", 94, **{**found, "visits": 96, "images_per_second": 27.0})
+    for far, better in ((True, 0), (False, 1)):
+        both = [expected(x, probe, left=110, far=far) for x in (partial, finetune)]
+        assert max(both) == both[better]
 
 
 def test_the_error_of_fresh_weights_falls_as_a_power_of_the_images() -> None:
@@ -132,6 +130,13 @@ def test_too_few_steps_to_settle_say_nothing_of_the_end() -> None:
     assert expected(below, probe) == expected(equal, probe)
     below, equal = (outcome("partial", right, visits=4000) for right in (44, 67))
     assert expected(below, probe) < expected(equal, probe)
+
+
+def test_too_few_steps_that_name_one_class_say_nothing_either() -> None:
+    """Digits, seed 0: 11 of 106 after 4 steps of partial training, 98 % at its end."""
+    probe = outcome("probe", 97, num_images=106, most=11, visits=0)
+    found = [outcome("partial", r, num_images=106, most=11, visits=128) for r in (11, 97)]
+    assert expected(found[0], probe, far=True) == expected(found[1], probe, far=True) > 0.7
 
 
 @pytest.mark.parametrize(("right", "told"), [(44, True), (67, False)])

@@ -70,3 +70,10 @@ def test_the_pace_is_that_of_the_steps_without_loading_and_judging() -> None:
     times = (4.0, 4.5, 5.0, 9.0, 9.5)
     assert pace([step(n, t) for n, t in enumerate(times)], 32) == 64
     assert pace([step(1, 4.0)], 32) == 8
+
+
+def test_one_slow_step_does_not_set_the_pace() -> None:
+    """Fine-tuning that got through one step in its share counted a third of its pace."""
+    assert pace([step(1, 4.0)], 32, usual=25.0) == 25
+    assert pace([step(1, 1.0)], 32, usual=25.0) == 32
+    assert pace([step(1, 4.0), step(2, 5.0)], 32, usual=25.0) == 32

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from fathom.data.settings import DataSettings
+from fathom.data.settings import DataSettings, NoCrop, ResizedCrop
 from fathom.data.summary import Summary
 from fathom.features.backbone import Backbone
 from fathom.preprocess import Preprocess
@@ -88,3 +88,13 @@ def test_few_validation_images_or_epochs_leave_no_choice(
     if passes > 2:
         fresh = from_scratch(data, summary, minutes=1, num_val=num_val, seed=0, device="cpu")
         assert fresh.select == select
+
+
+@pytest.mark.parametrize(("passes", "area"), [(0.5, None), (19.9, None), (20, 0.65), (60, 0.35)])
+def test_crops_wait_for_many_looks_at_each_image(passes: float, area: float | None) -> None:
+    summary = Summary(1_000, 10, 32, 32, 3, None)
+    data, backbone = DataSettings(source="digits"), Backbone("efficientnet_lite0", "lite")
+    probe = probing(data, backbone, summary, image_size=128, seed=0, device="cpu")
+    found = tuning(probe, summary, start=Path("x"), minutes=1, passes=passes, num_val=100)
+    wanted = NoCrop() if area is None else ResizedCrop(min_area=area)
+    assert found.augment.crop == wanted

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -20,8 +20,8 @@ from fathom.transfer.strategies import TOO_SHORT, Strategy
 # images there are: (images, rate), in between by their logarithm. That of fresh weights falls as
 # V ** -rate.
 TUNED: Mapping[Strategy, Mapping[str, Sequence[tuple[int, float]]]] = {
-    "partial": {"near": ((100, 0.02), (1000, 0.10), (10_000, 0.155)), "far": ((1000, 0.6),)},
-    "finetune": {"near": ((100, 0.12), (1000, 0.19), (10_000, 0.135)), "far": ((1000, 0.7),)},
+    "partial": {"near": ((100, 0.05), (1000, 0.12), (10_000, 0.155)), "far": ((1000, 0.63),)},
+    "finetune": {"near": ((100, 0.12), (1000, 0.175), (10_000, 0.235)), "far": ((1000, 0.63),)},
 }
 FRESH = 0.18
 _UNIT = 1000.0
@@ -125,9 +125,9 @@ def expected_top1(
         far: whether the images are far from those that the weights were trained on.
         images: how many different ones there are to train on.
 
-    Of a network that does no better than to name the most frequent class no progress is expected.
     One that has been trained too shortly to settle, and is below the probe that it started from,
-    counts as equal to it: that says nothing of the end, and it goes on from the probe.
+    counts as equal to it: that says nothing of the end, and it goes on from the probe. Of a network
+    that does no better than to name the most frequent class no progress is expected.
     """
     error = 1 - probe_top1
     if raced.strategy == "probe":
@@ -135,10 +135,12 @@ def expected_top1(
     domain = "far" if far else "near"
     if raced.strategy == "scratch":
         return 1 - _fresh_error(raced, before=error * _FRESH_TO_PROBE[domain], left=left)
+    if raced.visits < TOO_SHORT:
+        raced = replace(raced, right=max(raced.right, probe.right))
     rate = tuned_rate(raced.strategy, domain, images) if raced.learns else 0.0
     weight = probe.wrong / (probe.wrong + _MISTAKES)
-    wrong = min(raced.wrong, probe.wrong) if raced.visits < TOO_SHORT else raced.wrong
-    seen = math.log((wrong + 1) / (probe.wrong + 1)) + rate * math.log1p(raced.visits / _UNIT)
+    ratio = (raced.wrong + 1) / (probe.wrong + 1)
+    seen = math.log(ratio) + rate * math.log1p(raced.visits / _UNIT)
     return 1 - error * math.exp(weight * seen - rate * math.log1p(raced.visits_after(left) / _UNIT))
 
 

@@ -37,8 +37,10 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from fathom.errors import UserError, require
+from fathom.features.fold import folded
 from fathom.models.base import ImageClassifier
 from fathom.preprocess import Preprocess
+from fathom.transfer.similarity import channel_moments
 from fathom.weights.sources import IMAGENET_MEAN, IMAGENET_STD
 
 Kind = Literal["range", "statistics", "normalisation", "channel order"]
@@ -68,7 +70,7 @@ _CLASSES = 10
 
 _SIZE = 128  # pixels of the views that the network is asked about, and the limits were set on
 _FEW = 32  # images for the batch norms, which average over pixels too
-_CHUNK = 32
+_CHUNK = 16
 _MOST = 9.0  # of a channel's squared distance
 
 
@@ -197,7 +199,7 @@ def misfit(model: nn.Module, images: Tensor) -> float:
     def hear(norm: nn.BatchNorm2d, inputs: tuple[Tensor]) -> None:
         assert norm.running_mean is not None, "found by _batch_norms"
         assert norm.running_var is not None
-        variance, mean = torch.var_mean(inputs[0].float(), (0, 2, 3), correction=0)
+        variance, mean = channel_moments(inputs[0])
         scale = (norm.running_var + norm.eps).sqrt()
         shift, spread = (mean - norm.running_mean) / scale, variance.sqrt() / scale - 1
         squares.append((shift**2 + spread**2).clamp(max=_MOST).mean())
@@ -339,8 +341,9 @@ def _like_imagenet(views: Tensor) -> Tensor:
 
 def _order(model: nn.Module, views: Tensor, preprocess: Preprocess) -> Order:
     """Both orders of channels, image by image."""
+    network = folded(model).to(views.device).to(memory_format=torch.channels_last)
     (logits, classes), (others, exchanged) = (
-        _largest(model, images, preprocess) for images in (views, views.flip(1))
+        _largest(network, images, preprocess) for images in (views, views.flip(1))
     )
     gain = (logits - others).double()
     same = classes == exchanged

@@ -69,16 +69,25 @@ def nested(targets: Tensor, share: float, seed: int) -> Tensor:
 
 
 def run_leg(
-    strategy: Strategy, recipe: Recipe, dataset: Dataset, out: Path, seconds: float
+    strategy: Strategy,
+    recipe: Recipe,
+    dataset: Dataset,
+    out: Path,
+    seconds: float,
+    *,
+    usual: float = 0.0,
 ) -> Outcome:
-    """Train as the recipe says for so many seconds; the last weights are judged, and no others."""
+    """Train as the recipe says for so many seconds; the last weights are judged, and no others.
+
+    usual: training images a second that are to be expected, where a single step cannot tell.
+    """
     steps, recipe = [], replace(recipe, select="last", batch_size=batch_for(recipe, dataset))
     for report in train(recipe, out=out, dataset=dataset):
         if isinstance(report, StepReport):
             steps.append(report)
     assert isinstance(report, Finished)
     visits = report.steps * recipe.batch_size
-    return outcome(strategy, report, seconds, visits, pace(steps, recipe.batch_size))
+    return outcome(strategy, report, seconds, visits, pace(steps, recipe.batch_size, usual))
 
 
 def batch_for(recipe: Recipe, dataset: Dataset) -> int:
@@ -86,10 +95,13 @@ def batch_for(recipe: Recipe, dataset: Dataset) -> int:
     return min(recipe.batch_size, len(dataset.splits["train"].images))
 
 
-def pace(steps: Sequence[StepReport], batch_size: int) -> float:
-    """Training images a second: the median of the steps after the first, which is slow."""
+def pace(steps: Sequence[StepReport], batch_size: int, usual: float = 0.0) -> float:
+    """Training images a second: the median of the steps after the first, which is slow.
+
+    Of the first alone what is usual, if that is faster.
+    """
     if len(steps) == 1:
-        return steps[0].images_per_second
+        return max(steps[0].images_per_second, usual)
     taken = (after.seconds - before.seconds for before, after in pairwise(steps))
     return batch_size / statistics.median(taken)
 

@@ -324,14 +324,15 @@ class Transfer:
         for strategy in TRAINED:
             began = time.monotonic()
             if strategy == "scratch":
-                recipe = self.fresh(share)
+                usual, recipe = 0.0, self.fresh(share)
                 few = thinned(self.chosen, share, seed, judges)
                 data = for_race(load_data(recipe, None, chosen=few), seed, judges)
             else:
                 start, data = starts["probe"], own
+                usual = 1 / (TRAINING_PER_LOOK * best.survey.image_seconds)
                 recipe = self.tuning(best, strategy, start, share, total=self.left())
             place = self.work / strategy
-            raced = run_leg(strategy, recipe, data, place, share)
+            raced = run_leg(strategy, recipe, data, place, share, usual=usual)
             below = strategy != "scratch" and raced.right < before.right
             starts[strategy] = starts["probe"] if below else checkpoint_of(place)
             yield raced

@@ -204,10 +204,20 @@ def _note(notes: list[Tensor], norm: nn.Module, inputs: tuple[Tensor, ...]) -> N
     They are on the CPU, as Apple's GPUs have no float64.
     """
     (maps,) = inputs
-    moments = torch.var_mean(maps.float(), [0, *range(2, maps.ndim)], correction=0)
-    var, mean = torch.stack(moments).cpu().double()
+    var, mean = torch.stack(channel_moments(maps)).cpu().double()
     pixels = torch.full_like(mean, maps.numel() / maps.shape[1])
     notes.append(torch.stack([pixels, mean, var + mean.square()]))
+
+
+def channel_moments(maps: Tensor) -> tuple[Tensor, Tensor]:
+    """(N, C, ...) -> (C,) variance and (C,) mean of each channel, float32.
+
+    The same as `torch.var_mean`, which on a CPU takes several times as long over several dimensions.
+    """
+    planes = maps.float().reshape(*maps.shape[:2], -1)
+    mean = planes.mean(2).mean(0)
+    spread = torch.linalg.vector_norm(planes - mean[:, None], dim=2).square().mean(0)
+    return spread / planes.shape[2], mean
 
 
 def _statistics(norm: nn.Module, notes: list[Tensor]) -> NormStatistics:

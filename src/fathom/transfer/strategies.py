@@ -26,7 +26,9 @@ FEW_IMAGES, FEW_LOOKS = 5_000, 50_000
 # time to come down, as below so many looks: then what it starts from may be better.
 FEW_JUDGES, TOO_SHORT = 500, 1_000
 _FEW_EPOCHS = 2.0  # below them there is nothing to choose among, and to judge the start costs steps
-_MANY_PASSES = 20  # from here on crops may be harder: the network sees each image often enough
+# Crops cost a network that sees each image a few times more than they bring. From so many passes
+# on they are mild, and hard from as many as the second says (docs/results/transfer.md).
+_CROPS_FROM, _HARD_FROM = 20, 60
 _SIZES = (1.0, 6 / 7, 5 / 7, 4 / 7)  # of the weights' own image size; 4/7 of 224 are 128
 _PASSES = 4.0  # over the training images that a size should leave time for, where they are trained
 
@@ -85,10 +87,7 @@ def tuning(
         probe,
         name="finetune" if stages is None else "partial",
         model=replace(probe.model, weights=str(start), trained_stages=stages, frozen_norms=frozen),
-        augment=AugmentSettings(
-            crop=ResizedCrop(min_area=0.35 if passes >= _MANY_PASSES else 0.65),
-            flip=mirrored(summary),
-        ),
+        augment=AugmentSettings(crop=_crop(passes), flip=mirrored(summary)),
         optimizer=AdamW(lr=1e-3 * (batch_size / 32) ** 0.5),
         schedule=OneCycle(peak=0.2),
         loss=CrossEntropy(label_smoothing=0.05),
@@ -129,6 +128,13 @@ def from_scratch(
 def _selection(num_val: int, passes: float) -> Literal["best", "last"]:
     """Whether validation images choose among epochs, of which there are about so many."""
     return "best" if num_val >= FEW_JUDGES and passes >= _FEW_EPOCHS else "last"
+
+
+def _crop(passes: float) -> NoCrop | ResizedCrop:
+    """How much of an image a network may see that sees each of them so many times."""
+    if passes < _CROPS_FROM:
+        return NoCrop()
+    return ResizedCrop(min_area=0.35 if passes >= _HARD_FROM else 0.65)
 
 
 def fitting_size(
