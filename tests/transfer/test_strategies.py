@@ -10,6 +10,7 @@ from fathom.data.settings import DataSettings, NoCrop, ResizedCrop
 from fathom.data.summary import Summary
 from fathom.features.backbone import Backbone
 from fathom.preprocess import Preprocess
+from fathom.training.choices import AdamW
 from fathom.transfer.strategies import fitting_size, from_scratch, probing, tuning
 
 
@@ -50,7 +51,14 @@ def test_norms_learn_only_from_many_images_and_many_looks(
     )
     for stages in (None, 2):
         found = tuning(
-            probe, summary, start=Path("x"), minutes=1, passes=passes, num_val=100, stages=stages
+            probe,
+            summary,
+            start=Path("x"),
+            minutes=1,
+            passes=passes,
+            visits=99,
+            num_val=100,
+            stages=stages,
         )
         assert found.model.frozen_norms == frozen
 
@@ -60,7 +68,7 @@ def test_a_network_without_batch_norms_has_none_to_freeze() -> None:
     data, backbone = DataSettings(source="digits"), Backbone("convnext_tiny", "torchvision")
     probe = probing(data, backbone, summary, image_size=128, seed=0, device="cpu")
     found = tuning(
-        probe, summary, start=Path("x"), minutes=1, passes=20, num_val=9, has_norms=False
+        probe, summary, start=Path("x"), minutes=1, passes=20, visits=99, num_val=9, has_norms=False
     )
     assert not found.model.frozen_norms
 
@@ -83,7 +91,9 @@ def test_few_validation_images_or_epochs_leave_no_choice(
     data = DataSettings(source="digits")
     backbone = Backbone("efficientnet_lite0", "lite")
     probe = probing(data, backbone, summary, image_size=128, seed=0, device="cpu")
-    found = tuning(probe, summary, start=Path("x"), minutes=1, passes=passes, num_val=num_val)
+    found = tuning(
+        probe, summary, start=Path("x"), minutes=1, passes=passes, visits=99, num_val=num_val
+    )
     assert found.select == select
     if passes > 2:
         fresh = from_scratch(data, summary, minutes=1, num_val=num_val, seed=0, device="cpu")
@@ -95,6 +105,19 @@ def test_crops_wait_for_many_looks_at_each_image(passes: float, area: float | No
     summary = Summary(1_000, 10, 32, 32, 3, None)
     data, backbone = DataSettings(source="digits"), Backbone("efficientnet_lite0", "lite")
     probe = probing(data, backbone, summary, image_size=128, seed=0, device="cpu")
-    found = tuning(probe, summary, start=Path("x"), minutes=1, passes=passes, num_val=100)
+    found = tuning(
+        probe, summary, start=Path("x"), minutes=1, passes=passes, visits=99, num_val=100
+    )
     wanted = NoCrop() if area is None else ResizedCrop(min_area=area)
     assert found.augment.crop == wanted
+
+
+@pytest.mark.parametrize(("visits", "lr"), [(128, 4e-5), (1600, 5e-4), (3200, 1e-3), (9e4, 1e-3)])
+def test_few_steps_have_a_lower_learning_rate(visits: float, lr: float) -> None:
+    """Else a race leaves a network below where it started, and says nothing."""
+    summary = Summary(1_000, 10, 32, 32, 3, None)
+    data, backbone = DataSettings(source="digits"), Backbone("efficientnet_lite0", "lite")
+    probe = probing(data, backbone, summary, image_size=128, seed=0, device="cpu")
+    found = tuning(probe, summary, start=Path("x"), minutes=1, passes=4, visits=visits, num_val=100)
+    assert isinstance(found.optimizer, AdamW)
+    assert found.optimizer.lr == pytest.approx(lr)

@@ -270,6 +270,7 @@ class Transfer:
             start=start,
             minutes=seconds / 60,
             passes=total / (step * len(best.dataset.splits["train"].images)),
+            visits=seconds / step,
             num_val=self.num_val,
             has_norms=best.has_norms,
             stages=best.stages if strategy == "partial" else None,

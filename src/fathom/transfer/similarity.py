@@ -212,7 +212,7 @@ def _note(notes: list[Tensor], norm: nn.Module, inputs: tuple[Tensor, ...]) -> N
 def channel_moments(maps: Tensor) -> tuple[Tensor, Tensor]:
     """(N, C, ...) -> (C,) variance and (C,) mean of each channel, float32.
 
-    The same as `torch.var_mean`, which on a CPU takes several times as long over several dimensions.
+    As `torch.var_mean`, which takes several times as long over several dimensions on a CPU.
     """
     planes = maps.float().reshape(*maps.shape[:2], -1)
     mean = planes.mean(2).mean(0)

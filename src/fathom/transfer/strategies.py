@@ -29,6 +29,9 @@ _FEW_EPOCHS = 2.0  # below them there is nothing to choose among, and to judge t
 # Crops cost a network that sees each image a few times more than they bring. From so many passes
 # on they are mild, and hard from as many as the second says (docs/results/transfer.md).
 _CROPS_FROM, _HARD_FROM = 20, 60
+# Steps from which on the learning rate is the whole one. With fewer it is as much less: a dozen at
+# the whole rate leave a network far below where it started (docs/results/transfer.md).
+_WHOLE_RATE = 100
 _SIZES = (1.0, 6 / 7, 5 / 7, 4 / 7)  # of the weights' own image size; 4/7 of 224 are 128
 _PASSES = 4.0  # over the training images that a size should leave time for, where they are trained
 
@@ -69,6 +72,7 @@ def tuning(
     start: Path,
     minutes: float,
     passes: float,
+    visits: float,
     num_val: int,
     has_norms: bool = True,
     stages: int | None = None,
@@ -77,18 +81,20 @@ def tuning(
 
     The head was fitted on frozen features first, so that its random start does not disturb them
     (Kumar et al. 2022, arXiv:2202.10054, Section 4). start is the probe's checkpoint; passes, those
-    over the training images that the time allows, decide how hard the crops are. num_val: images
-    that may choose among epochs. has_norms: whether the network has batch norms to freeze.
+    over the training images that the time allows, decide how hard the crops are; visits, images
+    trained on in these minutes, what the learning rate is. num_val: images that may choose among
+    epochs. has_norms: whether the network has batch norms to freeze.
     """
     looks = passes * summary.num_train
     frozen = has_norms and (summary.num_train < FEW_IMAGES or looks < FEW_LOOKS)
     batch_size = batch_of(summary.num_train, 32)
+    share = min(1.0, visits / batch_size / _WHOLE_RATE)
     return replace(
         probe,
         name="finetune" if stages is None else "partial",
         model=replace(probe.model, weights=str(start), trained_stages=stages, frozen_norms=frozen),
         augment=AugmentSettings(crop=_crop(passes), flip=mirrored(summary)),
-        optimizer=AdamW(lr=1e-3 * (batch_size / 32) ** 0.5),
+        optimizer=AdamW(lr=1e-3 * (batch_size / 32) ** 0.5 * share),
         schedule=OneCycle(peak=0.2),
         loss=CrossEntropy(label_smoothing=0.05),
         layer_decay=0.9 if stages is None else 1.0,
