@@ -20,13 +20,16 @@ from fathom.transfer.strategies import TOO_SHORT, Strategy
 # images there are: (images, rate), in between by their logarithm. That of fresh weights falls as
 # V ** -rate.
 TUNED: Mapping[Strategy, Mapping[str, Sequence[tuple[int, float]]]] = {
-    "partial": {"near": ((100, 0.05), (1000, 0.12), (10_000, 0.155)), "far": ((1000, 0.63),)},
-    "finetune": {"near": ((100, 0.12), (1000, 0.175), (10_000, 0.235)), "far": ((1000, 0.63),)},
+    "partial": {"near": ((100, 0.06), (1000, 0.125), (10_000, 0.155)), "far": ((1000, 0.63),)},
+    "finetune": {"near": ((100, 0.145), (1000, 0.2), (10_000, 0.235)), "far": ((1000, 0.63),)},
 }
 FRESH = 0.18
 _UNIT = 1000.0
-# A race is judged by few images. So many mistakes weigh as much as what is expected without it.
-_MISTAKES = 20.0
+# From one data set to another a rate differs by about this share of it (standard deviation).
+_SPREAD = 0.3
+# Of so many images as the probe names wrong, this share is named right by one of probe and tuned
+# network only: judgement, not measurement.
+_DISAGREE = 0.5
 # Of fresh weights so many judged images weigh as much as what is known before: that they end with
 # so many times the mistakes of a probe.
 _IMAGES = 50.0
@@ -125,9 +128,10 @@ def expected_top1(
         far: whether the images are far from those that the weights were trained on.
         images: how many different ones there are to train on.
 
-    One that has been trained too shortly to settle, and is below the probe that it started from,
-    counts as equal to it: that says nothing of the end, and it goes on from the probe. Of a network
-    that does no better than to name the most frequent class no progress is expected.
+    A race of a few steps, judged by a few images, says next to nothing of a tuned strategy but how
+    fast it is; a longer one says more, by `_raced_rate`. One that has been trained too shortly to
+    settle, and is below the probe that it started from, counts as equal to it: it goes on from the
+    probe. One that does no better than to name the most frequent class is expected to stay there.
     """
     error = 1 - probe_top1
     if raced.strategy == "probe":
@@ -137,11 +141,19 @@ def expected_top1(
         return 1 - _fresh_error(raced, before=error * _FRESH_TO_PROBE[domain], left=left)
     if raced.visits < TOO_SHORT:
         raced = replace(raced, right=max(raced.right, probe.right))
-    rate = tuned_rate(raced.strategy, domain, images) if raced.learns else 0.0
-    weight = probe.wrong / (probe.wrong + _MISTAKES)
-    ratio = (raced.wrong + 1) / (probe.wrong + 1)
-    seen = math.log(ratio) + rate * math.log1p(raced.visits / _UNIT)
-    return 1 - error * math.exp(weight * seen - rate * math.log1p(raced.visits_after(left) / _UNIT))
+    if not raced.learns:
+        return min(probe_top1, raced.right / raced.num_images)
+    rate = _raced_rate(raced, probe, before=tuned_rate(raced.strategy, domain, images))
+    return 1 - error * math.exp(-rate * math.log1p(raced.visits_after(left) / _UNIT))
+
+
+def _raced_rate(raced: Outcome, probe: Outcome, *, before: float) -> float:
+    """The rate of a tuned strategy after the race: that before it and that seen in it, each
+    weighted by how exactly it is known (the mean of a normal posterior), and 0 at least."""
+    length = math.log1p(raced.visits / _UNIT)
+    seen = -math.log((raced.wrong + 1) / (probe.wrong + 1))  # rate times length, but for chance
+    known, learnt = 1 / (_SPREAD * before) ** 2, (probe.wrong + 1) / _DISAGREE
+    return max(0.0, (known * before + learnt * length * seen) / (known + learnt * length**2))
 
 
 def _fresh_error(raced: Outcome, *, before: float, left: float) -> float:
