@@ -125,8 +125,8 @@ def test_a_probe_is_expected_where_it_is() -> None:
 
 
 def test_a_long_race_outweighs_what_was_known_and_one_image_of_a_short_one_does_not() -> None:
-    """CIFAR-10 with 10 a class, seed 0: 7 of 10 after 4 steps of partial training, 6 of fine-tuning,
-    and 56 and 62 % at their ends."""
+    """CIFAR-10 with 10 a class, seed 0: 7 of 10 after 4 steps of partial training, 6 of
+    fine-tuning, and 56 and 62 % at their ends."""
     for count, visits, decides in ((10, 112, False), (1000, 20_000, True)):
         found = {"num_images": count, "most": count // 10, "visits": visits}
         probe = outcome("probe", 6 * count // 10, **{**found, "visits": 0})
@@ -136,13 +136,23 @@ def test_a_long_race_outweighs_what_was_known_and_one_image_of_a_short_one_does_
         assert (both[0] > both[1]) is decides
 
 
-def test_too_few_steps_to_settle_say_nothing_of_the_end() -> None:
-    """CIFAR-10 with 1,000 a class: 44 % after 6 steps of partial training, 80 % at its end."""
+def test_who_is_below_the_probe_goes_on_from_it() -> None:
+    """CIFAR-10 with 1,000 a class: 44 % after 6 steps of partial training, 80 % at its end; all of
+    CIFAR-10: 68 against 75 % after 40 steps of fine-tuning with learning norms, 87 at its end."""
     probe = outcome("probe", 67, visits=0)
-    below, equal = (outcome("partial", right, visits=192) for right in (44, 67))
-    assert expected(below, probe) == expected(equal, probe)
-    below, equal = (outcome("partial", right, visits=4000) for right in (44, 67))
-    assert expected(below, probe) < expected(equal, probe)
+    for visits in (192, 4000):
+        below, equal = (outcome("partial", right, visits=visits) for right in (44, 67))
+        assert expected(below, probe) == expected(equal, probe)
+
+
+def test_the_longer_a_race_without_progress_the_less_is_expected() -> None:
+    probe = outcome("probe", 67, visits=0)
+    found = [
+        expected(outcome("finetune", 67, visits=visits, images_per_second=50.0), probe, left=900.0)
+        for visits in (200, 2000, 4000)
+    ]
+    assert found == sorted(found, reverse=True)
+    assert found[0] > found[2] + 0.02
 
 
 def test_too_few_steps_that_name_one_class_say_nothing_either() -> None:

@@ -129,9 +129,9 @@ def expected_top1(
         images: how many different ones there are to train on.
 
     A race of a few steps, judged by a few images, says next to nothing of a tuned strategy but how
-    fast it is; a longer one says more, by `_raced_rate`. One that has been trained too shortly to
-    settle, and is below the probe that it started from, counts as equal to it: it goes on from the
-    probe. One that does no better than to name the most frequent class is expected to stay there.
+    fast it is; a longer one says more, by `_raced_rate`. One that is below the probe that it
+    started from counts as equal to it: it goes on from the probe. One that does no better than to
+    name the most frequent class is expected to stay there, unless it was trained too shortly.
     """
     error = 1 - probe_top1
     if raced.strategy == "probe":
@@ -139,11 +139,10 @@ def expected_top1(
     domain = "far" if far else "near"
     if raced.strategy == "scratch":
         return 1 - _fresh_error(raced, before=error * _FRESH_TO_PROBE[domain], left=left)
-    if raced.visits < TOO_SHORT:
-        raced = replace(raced, right=max(raced.right, probe.right))
-    if not raced.learns:
+    counted = replace(raced, right=max(raced.right, probe.right))
+    if not (counted if raced.visits < TOO_SHORT else raced).learns:
         return min(probe_top1, raced.right / raced.num_images)
-    rate = _raced_rate(raced, probe, before=tuned_rate(raced.strategy, domain, images))
+    rate = _raced_rate(counted, probe, before=tuned_rate(raced.strategy, domain, images))
     return 1 - error * math.exp(-rate * math.log1p(raced.visits_after(left) / _UNIT))
 
 
