@@ -37,6 +37,11 @@ def with_dead(share: float) -> list[Look]:
     return looks(lambda s: replace(s, signals={n: Signals(dead=share) for n in s.signals}))
 
 
+def late_by(share: float) -> Callable[[int], float]:
+    """A loss that stays where guessing is for so much of 200 steps."""
+    return lambda step: CHANCE if step <= 200 * share else 0.3 * CHANCE
+
+
 def small_batch(images: int, *drifts: float) -> Observed:
     drift = {f"norm{number}": apart for number, apart in enumerate(drifts)}
     seen = made(falls, looks=looks(lambda s: replace(s, drift=drift)))
@@ -53,7 +58,10 @@ SICK = {
     "exploding-gradients": [made(stays, looks=with_gradients(200, 200))],
     "vanishing-gradients": [made(stays, looks=with_gradients(1e-8, 0.5))],
     "dead-relus": [made(stays, looks=with_dead(1.0))],
-    "missing-normalisation": [made(stays, count=20, norms=False)],
+    "missing-normalisation": [
+        made(stays, count=20, norms=False),
+        made(late_by(0.2), count=20, norms=False),
+    ],
     "batch-too-small": [small_batch(2, 0.1), small_batch(2, 0.02, 0.02, 0.03, 0.09, 0.15)],
     "degradation": [made(lambda step: 1.0, count=56)],
 }
@@ -107,6 +115,7 @@ def test_ordinary_looks_are_no_evidence(cause: str, loss: Callable[[int], float]
         ("dead-relus", made(stays, looks=with_dead(0.5))),
         ("missing-normalisation", made(stays, count=8, norms=False)),
         ("missing-normalisation", made(stays, count=20, norms=True)),
+        ("missing-normalisation", made(late_by(0.06), count=20, norms=False)),
         ("batch-too-small", small_batch(16, 0.1)),
         ("batch-too-small", small_batch(2, 0.03)),
         ("degradation", made(lambda step: 1.0, count=20)),

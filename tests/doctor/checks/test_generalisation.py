@@ -35,7 +35,7 @@ def run(
         wave = 1 + 0.05 * math.sin(2.1 * step)
         seen.curve.add(step, wave * loss(step / STEPS), steps or train, lr((step - 1) / STEPS))
     seen.exams = [
-        Exam(STEPS, "train", "result", 0.1, train, 512),
+        Exam(STEPS, "train", "result", loss(1.0), train, 512),
         Exam(STEPS, "val", "result", 0.5, val, 400),
     ]
     return seen
@@ -43,6 +43,10 @@ def run(
 
 def falls(progress: float) -> float:
     return 2.3 * math.exp(-3 * progress)
+
+
+def slowly(progress: float) -> float:
+    return 2.3 * math.exp(-progress)
 
 
 def level(progress: float) -> float:
@@ -56,7 +60,7 @@ def steady(_progress: float) -> float:
 SICK: dict[str, Callable[[], Observed]] = {
     "overfitting": lambda: run(1.0, 0.87, falls),
     "underfitting": lambda: run(0.5, 0.48, level),
-    "stopped-too-early": lambda: run(0.7, 0.68, falls, lr=steady, epochs=4),
+    "stopped-too-early": lambda: run(0.7, 0.68, slowly, lr=steady, epochs=4),
 }
 WELL: dict[str, Callable[[], Observed]] = {
     "as it is": lambda: run(1.0, 0.97, falls),
@@ -65,6 +69,7 @@ WELL: dict[str, Callable[[], Observed]] = {
     "few epochs, few images": lambda: run(1.0, 0.6, falls, epochs=8),
     "a short run that was planned": lambda: run(0.7, 0.68, falls, epochs=4),
     "a constant rate, learnt": lambda: run(0.99, 0.97, falls, lr=steady),
+    "a constant rate, most of it learnt": lambda: run(0.87, 0.8, falls, lr=steady, epochs=10),
     "level for three epochs": lambda: run(0.2, 0.2, lambda p: 2.3 - 0.1 * p, lr=steady, epochs=10),
     "nothing learnt": lambda: run(0.1, 0.1, lambda progress: 2.3),
     "level but learnt": lambda: run(0.9, 0.88, level),

@@ -7,7 +7,15 @@ import math
 
 import numpy as np
 
-from fathom.doctor.checks.outcome import TRIAL, end_top1, in_recipe, last_exam, loss_chart
+from fathom.doctor.checks.outcome import (
+    TRIAL,
+    chance,
+    end_loss,
+    end_top1,
+    in_recipe,
+    last_exam,
+    loss_chart,
+)
 from fathom.doctor.diagnose import Check
 from fathom.doctor.nouns import Evidence, Finding, Rejected, Remedy
 from fathom.doctor.observed import Exam, Observed
@@ -22,6 +30,7 @@ _BEGINNING = 0.03  # in the first epochs
 _LEVEL = 0.02
 _BEYOND = 3.0  # standard errors
 _HIGH = 0.1  # of the largest learning rate
+_MUCH_LEFT = 0.3  # of the loss of guessing
 _POINTS = 16  # of the curve
 
 
@@ -115,7 +124,8 @@ def stopped_too_early(seen: Observed) -> Finding | None:
     """Measure: fall of the training loss over the last half of the run, with its standard
     error, the learning rate at the end over its largest, and both accuracies.
     Threshold: 10 % by 3 standard errors; in under 3 epochs either 10 % or, by 3 standard errors,
-    3 %, as deep networks take a while to begin; a rate of at least a tenth, validation within 10
+    3 %, as deep networks take a while to begin; in more, a loss of over 0.3 of guessing, as what
+    falls below that is in part learnt by heart; a rate of at least a tenth, validation within 10
     points, and under 95 % of the training images right. A rate that has gone to zero ends a run by
     plan: more of the same would bring nothing. Source: the trial's first half.
     """
@@ -128,6 +138,9 @@ def stopped_too_early(seen: Observed) -> Finding | None:
     least = _BEGINNING if short and sure else _FALLING
     if fall < least or not (short or sure) or rate < _HIGH:
         return None
+    left = end_loss(seen) / chance(seen)
+    if not short and not left > _MUCH_LEFT:
+        return None
     if train.top1 >= _BY_HEART or train.top1 - val.top1 > _GAP:
         return None
     return Finding(
@@ -137,6 +150,8 @@ def stopped_too_early(seen: Observed) -> Finding | None:
         "images.",
         (Evidence("fall of the loss over the last half", fall, least, above=True, source=TRIAL),
          Evidence("last learning rate over the largest", rate, _HIGH, above=True, source=TRIAL),
+         *(() if short else (Evidence("loss on training images at the end over that of guessing",
+                  left, _MUCH_LEFT, above=True, source=TRIAL),)),
          Evidence("training less validation accuracy", train.top1 - val.top1, _GAP,
                   above=False, source=TRIAL)),
         Remedy(
