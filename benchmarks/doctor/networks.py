@@ -54,7 +54,7 @@ class FunctionalNet(nn.Module):
         in_channels: int,
         num_classes: int,
         *,
-        width: int = 32,
+        width: int = 16,
         blocks: int = 5,
         shortcuts: bool = True,
     ) -> None:
@@ -122,7 +122,7 @@ _PRETRAINED: dict[str, dict[str, Build]] = {"fit": {}, "held": {"lite0": _lite}}
 _PLAIN: dict[str, Build] = {
     "plain56": _zoo("cifar_plain56"),
     "plain functional": lambda in_channels, num_classes: FunctionalNet(
-        in_channels, num_classes, width=16, blocks=22, shortcuts=False
+        in_channels, num_classes, blocks=22, shortcuts=False
     ),
 }
 DEEPER = {"plain20": "plain56", "functional": "plain functional"}  # as plain as degradation needs

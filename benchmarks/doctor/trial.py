@@ -28,7 +28,7 @@ from loops import Plan, run
 from networks import Build, networks
 from worlds import HELD, LARGE, World, kept, worlds
 
-_RATES = {"cnn": 0.01}  # without norms
+_RATES = {"cnn": 0.01, "functional": 0.02}  # without norms, and with group norm
 
 
 @dataclass(frozen=True)
