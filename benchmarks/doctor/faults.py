@@ -107,7 +107,9 @@ def _dying(model: nn.Module) -> None:
     """Biases so low that most ReLUs never open."""
     with torch.no_grad():
         for module in model.modules():
-            if isinstance(module, nn.Conv2d | _BatchNorm) and module.bias is not None:
+            if isinstance(module, nn.Conv2d | _BatchNorm | nn.GroupNorm) and (
+                module.bias is not None
+            ):
                 module.bias.fill_(-6.0)
 
 
