@@ -107,7 +107,7 @@ _ALL = (
         "exploding-gradients",
         "optimization",
         "Gradients explode",
-        ("learning-rate-too-high", "dead-relus", "collapse-to-majority", *_SLOW),
+        ("learning-rate-too-high", "dead-relus", "collapse-to-majority", *_SLOW[:-1]),
     ),
     Cause(
         "learning-rate-too-high",
@@ -122,7 +122,7 @@ _ALL = (
         (*_SLOW, "missing-normalisation"),
     ),
     Cause("missing-normalisation", "optimization", "Normalisation is missing", _SLOW),
-    Cause("dead-relus", "optimization", "ReLUs are dead", _SLOW),
+    Cause("dead-relus", "optimization", "ReLUs are dead", _SLOW[:-1]),
     Cause("batch-too-small", "optimization", "Batches are too small for batch norm"),
     Cause("weight-decay-too-strong", "optimization", "Weight decay is too strong", _SLOW),
     Cause(
@@ -136,7 +136,7 @@ _ALL = (
         "degradation",
         "optimization",
         "A plain network so deep is hard to optimize",
-        ("underfitting", "stopped-too-early"),
+        ("exploding-gradients", "dead-relus", "underfitting", "stopped-too-early"),
     ),
     Cause(
         "nothing-learnt",

@@ -5,7 +5,11 @@ from __future__ import annotations
 import math
 from statistics import fmean
 
-from fathom.doctor.checks.flow import exploding_gradients, missing_normalisation
+from fathom.doctor.checks.flow import (
+    degradation,
+    exploding_gradients,
+    missing_normalisation,
+)
 from fathom.doctor.checks.outcome import (
     TRIAL,
     chance,
@@ -89,7 +93,8 @@ def learning_rate_too_low(seen: Observed) -> Finding | None:
     """Measure: how much further the loss of another batch falls by ten times the step than by the
     step, and the step's norm over that of the weights, the median over layers; both by the median
     over looks at which the rate was at least half of its peak. Threshold: three times, and a
-    thousandth; and a poor end. Source: along a straight line ten times the step gives ten times the
+    thousandth, or a tenth of it in a plain network of 30 layers, which takes no long steps at any
+    rate; and a poor end. Source: along a straight line ten times the step gives ten times the
     fall; a thousandth is the trial's first half's, and Karpathy's rule of thumb (CS231n, "Neural
     networks, part 3").
     """
@@ -98,7 +103,8 @@ def learning_rate_too_low(seen: Observed) -> Finding | None:
     peak = max(seen.curve.lr)
     looks = [look for look in seen.looks if look.line and look.lr >= peak / 2]
     gain, update = middle(map(_gain, looks)), middle(relative_update(seen, x) for x in looks)
-    if not gain > _FURTHER or not update < _SHORT:
+    limit = _SHORT if degradation(seen) is None else _SHORT / 10
+    if not gain > _FURTHER or not update < limit:
         return None
     better = _rate(seen, _USUAL, otherwise=10 * max(seen.curve.lr))
     return Finding(
@@ -107,7 +113,7 @@ def learning_rate_too_low(seen: Observed) -> Finding | None:
         f"each step moves the weights by {100 * update:.2g} % only; {ended(seen)}.",
         (Evidence("fall of the loss by ten times the step over that by the step", gain, _FURTHER,
                   above=True, source=_LINE),
-         Evidence("step over weights", update, _SHORT, above=False, source=TRIAL), outcome(seen)),
+         Evidence("step over weights", update, limit, above=False, source=TRIAL), outcome(seen)),
         Remedy(
             f"Raise the learning rate to about {better}.",
             in_recipe(seen, "optimizer.lr", better),
